@@ -1,0 +1,1 @@
+"""The hub itself: records, core and faces. Imports downward only (see pyproject.toml)."""

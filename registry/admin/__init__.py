@@ -1,0 +1,1 @@
+"""The admin face over every record. Secrets are write-only here."""

@@ -1,0 +1,1 @@
+"""The REST face over the records. It never calls a model itself."""

@@ -1,0 +1,1 @@
+"""Owns finding out what models a provider has: sources, resolvers, refresh and probes."""

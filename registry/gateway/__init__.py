@@ -1,0 +1,1 @@
+"""The lane: the one face that serves calls to models, as a plain ASGI application without the ORM."""

@@ -1,0 +1,40 @@
+"""Fixtures that every test may use: the four people of the visibility matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth import get_user_model
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractUser
+
+
+def make_user(username: str, *, superuser: bool = False) -> AbstractUser:
+    make = get_user_model().objects.create_superuser if superuser else get_user_model().objects.create_user
+    return make(username=username, email=f"{username}@example.test", password=f"{username}-password-1")
+
+
+@pytest.fixture
+def alice(db: None) -> AbstractUser:
+    """The owner."""
+    return make_user("alice")
+
+
+@pytest.fixture
+def bob(db: None) -> AbstractUser:
+    """A colleague: shares a group with alice where a test says so."""
+    return make_user("bob")
+
+
+@pytest.fixture
+def charlie(db: None) -> AbstractUser:
+    """A stranger."""
+    return make_user("charlie")
+
+
+@pytest.fixture
+def admin(db: None) -> AbstractUser:
+    """The administrator."""
+    return make_user("admin", superuser=True)

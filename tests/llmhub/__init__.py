@@ -1,0 +1,1 @@
+"""Tests of the configuration floor: environment, entry points, start-up."""

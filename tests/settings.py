@@ -1,0 +1,46 @@
+"""The hub's settings for the test suite: an environment of its own, then llmhub.settings as it is.
+
+Nothing of the developer's environment or data folder reaches a test. LLMHUB_TEST_DATABASE_URL picks the database
+(tests/postgres_plugin.py sets it); without it the suite runs on SQLite.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+_data_dir = Path(tempfile.mkdtemp(prefix="llmhub-tests-"))
+atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)
+
+for _name in [name for name in os.environ if name.startswith(("DJANGO_", "COMFYVN_LLM_"))]:
+    if _name != "DJANGO_SETTINGS_MODULE":
+        del os.environ[_name]
+for _name in [name for name in os.environ if name.startswith("LLMHUB_")]:
+    if _name not in {"LLMHUB_TEST_DATABASE_URL", "LLMHUB_CACHE_DIR", "LLMHUB_REQUIRE_BROWSER", "LLMHUB_LIVE_PYTHON"}:
+        del os.environ[_name]
+for _name in ("VALKEY_URL", "DATABASE_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
+    os.environ.pop(_name, None)
+
+os.environ["LLMHUB_DATA_DIR"] = str(_data_dir)
+os.environ["LLMHUB_ENCRYPTION_KEYS"] = "test:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+os.environ["DJANGO_SECRET_KEY"] = secrets.token_urlsafe(48)
+if os.environ.get("LLMHUB_TEST_DATABASE_URL"):
+    os.environ["DATABASE_URL"] = os.environ["LLMHUB_TEST_DATABASE_URL"]
+
+from llmhub.settings import *  # noqa: E402, F403
+from llmhub.settings import DATABASES, STORAGES  # noqa: E402
+
+# A file, not memory: threads and processes then meet the same locks as in a real hub.
+if "sqlite3" in DATABASES["default"]["ENGINE"]:
+    DATABASES["default"]["TEST"] = {"NAME": str(_data_dir / "test.sqlite3")}
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STATIC_ROOT = _data_dir / "static"
+STATIC_ROOT.mkdir()
+STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+WHITENOISE_AUTOREFRESH = True
