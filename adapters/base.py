@@ -51,7 +51,7 @@ class ProviderCodec(ABC):
 
     @abstractmethod
     def build_request(self, request: ChatRequest, target: Target, *, stream: bool) -> WireRequest:
-        """Build the call. Raises UnsupportedFeatureError for what can't be carried, ConfigurationError for a bad target.
+        """Build the call. Raises UnsupportedFeatureError for what can't be carried, ConfigurationError for a bad row.
 
         A setting that may be left out without changing what was asked is dropped and named in `warnings`.
         """

@@ -140,7 +140,7 @@ Part = TextPart | ImagePart | AudioPart | FilePart | ReasoningPart | RefusalPart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn. A tool's result is a message of role `tool` with `tool_call_id`; tool calls are parts of an assistant's."""
+    """One turn. A tool's result is a message of role `tool` with `tool_call_id`; an assistant's calls are parts."""
 
     role: Role
     parts: tuple[Part, ...] = ()

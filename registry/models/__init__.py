@@ -1,1 +1,78 @@
-"""The database records, one noun a file. Constraints and visibility live here, not in the views."""
+"""The records, one noun a file. Rows know who may see them; they call nobody."""
+
+from registry.models.access_token import SCOPES, AccessToken
+from registry.models.base import RegistryChange
+from registry.models.budget import Budget, BudgetLease, BudgetWindow
+from registry.models.conversation import Conversation, Experiment, Message, MessageRole, Vote
+from registry.models.credential import Credential, CredentialSecret, CredentialState, Secret
+from registry.models.llm_model import CAPABILITIES, PRICE_FIELDS, LLMModel, ModelAccess, ModelPrice, QualityTier, Tier
+from registry.models.operations import (
+    Audience,
+    AuditEvent,
+    DiscoveryChange,
+    DiscoveryRun,
+    EndpointPolicy,
+    RuntimeRegistration,
+)
+from registry.models.preset import Preset, PresetEntry, PromptPack, Route, RouteEntry, RouteStrategy
+from registry.models.provider import AuthType, HealthState, Provider
+from registry.models.usage import (
+    CostStatus,
+    CredentialScope,
+    UsageAttempt,
+    UsageRecord,
+    UsageRollup,
+    UsageSource,
+    UsageState,
+)
+from registry.models.user import KeyPolicy, User, UserSettings
+
+__all__ = [
+    "CAPABILITIES",
+    "PRICE_FIELDS",
+    "SCOPES",
+    "AccessToken",
+    "Audience",
+    "AuditEvent",
+    "AuthType",
+    "Budget",
+    "BudgetLease",
+    "BudgetWindow",
+    "Conversation",
+    "CostStatus",
+    "Credential",
+    "CredentialScope",
+    "CredentialSecret",
+    "CredentialState",
+    "DiscoveryChange",
+    "DiscoveryRun",
+    "EndpointPolicy",
+    "Experiment",
+    "HealthState",
+    "KeyPolicy",
+    "LLMModel",
+    "Message",
+    "MessageRole",
+    "ModelAccess",
+    "ModelPrice",
+    "Preset",
+    "PresetEntry",
+    "PromptPack",
+    "Provider",
+    "QualityTier",
+    "RegistryChange",
+    "Route",
+    "RouteEntry",
+    "RouteStrategy",
+    "RuntimeRegistration",
+    "Secret",
+    "Tier",
+    "UsageAttempt",
+    "UsageRecord",
+    "UsageRollup",
+    "UsageSource",
+    "UsageState",
+    "User",
+    "UserSettings",
+    "Vote",
+]

@@ -1,0 +1,87 @@
+"""AccessToken: what a client of the hub authenticates with. Only a keyed digest is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from registry.models.base import OwnedQuerySet, Record, RegistryQuerySet, RegistryRow
+
+TOKEN_PREFIX = "llmhub_"  # noqa: S105  # the visible start of every token, no secret
+SCOPES = ("chat", "models", "usage", "manage")
+
+
+def default_scopes() -> list[str]:
+    return ["chat", "models", "usage"]
+
+
+class TokenQuerySet(RegistryQuerySet, OwnedQuerySet):
+    shared_when_ownerless = False
+
+
+class AccessToken(RegistryRow, Record):
+    """A key of the hub itself. `llmhub_<prefix>_<secret>`: the prefix finds the row, the digest proves the rest."""
+
+    quiet_fields: ClassVar[frozenset[str]] = RegistryRow.quiet_fields
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="access_tokens")
+    name = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=16, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=default_scopes)
+    allowed_models = models.JSONField(default=list, blank=True)  # names; empty is every model the owner may use
+    networks = models.JSONField(default=list, blank=True)  # CIDR; empty is everywhere
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    concurrency = models.PositiveIntegerField(null=True, blank=True)
+    session = models.BooleanField(default=False, editable=False)  # minted for a page of the hub, short-lived
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = TokenQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+
+    def __str__(self) -> str:
+        return f"{self.name} ({TOKEN_PREFIX}{self.prefix}…)"
+
+    @property
+    def is_live(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+    @classmethod
+    def mint(cls, *, owner: Any, name: str, **fields: Any) -> tuple[AccessToken, str]:
+        """Make and save a token; answer the row and the plaintext, which is shown once and stored nowhere."""
+        prefix = secrets.token_hex(6)
+        plaintext = f"{TOKEN_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
+        token = cls(owner=owner, name=name, prefix=prefix, digest=digest_of(plaintext), **fields)
+        token.full_clean(exclude=["digest"])
+        token.save(force_insert=True)
+        return token, plaintext
+
+    def revoke(self) -> None:
+        """End the token everywhere within two seconds; a second call changes nothing."""
+        if self.revoked_at is None:
+            self.revoked_at = timezone.now()
+            self.save(update_fields=["revoked_at", "updated_at"])
+
+
+def digest_of(plaintext: str) -> str:
+    """HMAC-SHA-256 under the site's secret key: a stolen table alone proves no token."""
+    return hmac.new(settings.SECRET_KEY.encode(), b"access-token:" + plaintext.encode(), hashlib.sha256).hexdigest()
+
+
+def prefix_of(plaintext: str) -> str | None:
+    """The look-up part of a token as a client sent it; None when it has not a token's form."""
+    if not plaintext.startswith(TOKEN_PREFIX) or len(plaintext) > 128 or not plaintext.isascii():
+        return None
+    prefix, separator, secret = plaintext[len(TOKEN_PREFIX) :].partition("_")
+    return prefix if separator and len(prefix) == 12 and secret else None

@@ -1,0 +1,171 @@
+"""What every record shares: UUID keys, visibility on the queryset, and the change log behind the snapshot.
+
+Owns the rules "who sees this row" and "who may change it"; views, admin and the lane ask here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+
+from django.db import connections, models, router, transaction
+from django.db.models import Q
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from registry.models.user import User
+
+AnyUser: TypeAlias = "User | AnonymousUser"
+
+
+def uuid7() -> uuid.UUID:
+    """A UUID version 7 (RFC 9562): sorts by the millisecond it was made in, so that indexes grow at their end."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+
+
+class Record(models.Model):
+    """A row with a UUID key and its times."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True
+
+
+class OwnedQuerySet(models.QuerySet[Any]):
+    """Rows that belong to a user, or to everybody (`owner` null: all may see it, admins edit it)."""
+
+    owner_field: ClassVar[str] = "owner"
+    shared_when_ownerless: ClassVar[bool] = True
+
+    def visible_to(self, user: AnyUser) -> Self:
+        """Rows that `user` may read; none for an anonymous or inactive user."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        own = Q(**{self.owner_field: user})
+        if user.is_superuser or self.shared_when_ownerless:
+            own |= Q(**{f"{self.owner_field}__isnull": True})
+        return self.filter(own)
+
+    def editable_by(self, user: AnyUser) -> Self:
+        """Rows that `user` may change: one's own, and the global ones for an admin."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        own = Q(**{self.owner_field: user})
+        if user.is_superuser:
+            own |= Q(**{f"{self.owner_field}__isnull": True})
+        return self.filter(own)
+
+    def shared(self) -> Self:
+        return self.filter(**{f"{self.owner_field}__isnull": True})
+
+
+class RegistryQuerySet(OwnedQuerySet):
+    """An owned queryset whose bulk writes reach the change log too."""
+
+    def update(self, **kwargs: Any) -> int:
+        if set(kwargs) <= self.model.quiet_fields:
+            return super().update(**kwargs)
+        with transaction.atomic(using=self.db):
+            keys = list(self.values_list("pk", flat=True))
+            changed = super().update(**kwargs)
+            RegistryChange.append(self.model, keys, using=self.db)
+        return changed
+
+    update.alters_data = True  # type: ignore[attr-defined]  # Django's own marker for templates
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        with transaction.atomic(using=self.db):
+            RegistryChange.append(self.model, list(self.values_list("pk", flat=True)), using=self.db)
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        rows = list(objs)
+        with transaction.atomic(using=self.db):
+            made = super().bulk_create(rows, *args, **kwargs)
+            RegistryChange.append(self.model, [row.pk for row in rows], using=self.db)
+        return made
+
+    def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], *args: Any, **kwargs: Any) -> int:
+        rows = list(objs)
+        with transaction.atomic(using=self.db):
+            changed = super().bulk_update(rows, fields, *args, **kwargs)
+            RegistryChange.append(self.model, [row.pk for row in rows], using=self.db)
+        return changed
+
+
+class RegistryRow(models.Model):
+    """A row that every worker holds in memory: each write is noted in the change log, in the same transaction.
+
+    Rows deleted by cascade are not noted one by one: whoever reads the log drops what hangs on a deleted row.
+    """
+
+    # Fields whose change alone is not worth a note: no worker decides anything by them.
+    quiet_fields: ClassVar[frozenset[str]] = frozenset({"last_used_at", "updated_at"})
+
+    class Meta:
+        abstract = True
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        names = None if update_fields is None else set(update_fields)
+        if names is not None and names <= self.quiet_fields:
+            super().save(update_fields=names, **kwargs)
+            return
+        with transaction.atomic(using=using):
+            super().save(update_fields=names, **kwargs)
+            RegistryChange.append(type(self), [self.pk], using=using)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            RegistryChange.append(type(self), [self.pk], using=using)
+            return super().delete(*args, **kwargs)
+
+
+class RegistryChange(models.Model):
+    """One noted write: table and row, numbered in commit order. Workers read it to keep their snapshot fresh."""
+
+    # Registry writes queue behind this lock on PostgreSQL, so that a reader who has seen number n has seen all below.
+    ADVISORY_LOCK: ClassVar[int] = 0x11A_0001
+
+    sequence = models.BigAutoField(primary_key=True)
+    table = models.CharField(max_length=63)
+    row = models.UUIDField()
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("sequence",)
+
+    def __str__(self) -> str:
+        return f"{self.sequence} {self.table} {self.row}"
+
+    @classmethod
+    def append(cls, model: type[models.Model], keys: Iterable[uuid.UUID], *, using: str = "default") -> None:
+        """Note a write of `keys`. Call inside the transaction that writes them."""
+        rows = [RegistryChange(table=model._meta.db_table, row=key) for key in keys]
+        if not rows:
+            return
+        if connections[using].vendor == "postgresql":
+            with connections[using].cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [cls.ADVISORY_LOCK])
+        RegistryChange.objects.using(using).bulk_create(rows)
+
+
+def unique_per_owner(*fields: str, name: str) -> list[models.BaseConstraint]:
+    """Unique among the global rows and among each owner's: two constraints, as SQLite has no NULLS NOT DISTINCT."""
+    return [
+        models.UniqueConstraint(fields=fields, condition=Q(owner__isnull=True), name=f"{name}_global"),
+        models.UniqueConstraint(fields=("owner", *fields), condition=Q(owner__isnull=False), name=f"{name}_owned"),
+    ]

@@ -1,0 +1,122 @@
+"""Provider: an endpoint that models are called at. Holds no secret; those are credentials."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.utils import timezone
+
+from adapters.egress import origin_of
+from adapters.errors import ConfigurationError, LLMError
+from adapters.kinds import KINDS
+from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner
+
+
+class AuthType(models.TextChoices):
+    BEARER = "bearer", "Authorization: Bearer"
+    API_KEY = "api_key", "The provider's own key header"
+    NONE = "none", "No key"
+
+
+class HealthState(models.TextChoices):
+    UNKNOWN = "unknown", "not checked yet"
+    OK = "ok", "answers"
+    FAILING = "failing", "fails"
+
+
+def kind_choices() -> list[tuple[str, str]]:
+    return [(kind, row.label) for kind, row in KINDS.items()]
+
+
+class Provider(RegistryRow, Record):
+    """An endpoint of one adapter kind, for everybody (`owner` null) or for one user."""
+
+    quiet_fields: ClassVar[frozenset[str]] = RegistryRow.quiet_fields | {
+        "health_state",
+        "health_checked_at",
+        "health_error",
+        "health_latency_ms",
+    }
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="providers"
+    )
+    slug = models.SlugField(max_length=64)
+    name = models.CharField(max_length=120)
+    adapter = models.CharField(max_length=32, choices=kind_choices)
+    base_url = models.CharField(max_length=500, blank=True)
+    auth_type = models.CharField(max_length=16, choices=AuthType.choices, default=AuthType.BEARER)
+    settings = models.JSONField(default=dict, blank=True)  # api_version, anthropic_version, deployment, ...
+    timeout_s = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.1), MaxValueValidator(3600.0)])
+    fee_percent = models.DecimalField(
+        max_digits=6, decimal_places=3, default=Decimal(0), validators=[MinValueValidator(0), MaxValueValidator(100)]
+    )
+    enabled = models.BooleanField(default=True)
+    dry_run = models.BooleanField(default=False, help_text="Answer by echo; never call or bill the provider.")
+    metadata = models.JSONField(default=dict, blank=True)
+    template = models.SlugField(max_length=64, blank=True)  # the template it was made from
+    health_state = models.CharField(max_length=16, choices=HealthState.choices, default=HealthState.UNKNOWN)
+    health_checked_at = models.DateTimeField(null=True, blank=True)
+    health_error = models.CharField(max_length=300, blank=True)
+    health_latency_ms = models.PositiveIntegerField(null=True, blank=True)
+
+    objects = RegistryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name", "id")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            *unique_per_owner("slug", name="provider_slug"),
+            models.CheckConstraint(condition=models.Q(fee_percent__gte=0), name="provider_fee_not_negative"),
+            models.CheckConstraint(
+                condition=models.Q(timeout_s__isnull=True) | models.Q(timeout_s__gt=0), name="provider_timeout_positive"
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=("slug",), name="provider_by_slug")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def origin(self) -> str:
+        """`scheme://host:port` that keys of this provider are bound to; empty where nothing is called."""
+        return origin_of(self.base_url) if self.base_url else ""
+
+    def clean(self) -> None:
+        """Fill the kind's own URL where none is given; refuse a URL that could not be called by anybody."""
+        super().clean()
+        kind = KINDS.get(self.adapter)
+        if kind is None:
+            return  # the choices' own error stands
+        if not self.base_url:
+            self.base_url = kind.base_url
+        if not self.base_url and kind.dialect != "stub":
+            raise ValidationError({"base_url": f"{kind.label} needs a base URL."})
+        for name in ("settings", "metadata"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValidationError({name: "This takes a JSON object."})
+        if self.base_url:
+            try:
+                origin_of(self.base_url)
+            except ConfigurationError as error:
+                raise ValidationError({"base_url": str(error)}) from error
+
+    def save(self, **kwargs: Any) -> None:
+        """Save; where the base URL's origin changed, keys bound to the old one are cleared in the same transaction."""
+        with transaction.atomic():
+            super().save(**kwargs)
+            if kwargs.get("update_fields") is None or "base_url" in kwargs["update_fields"]:
+                for credential in self.credentials.exclude(origin=self.origin):
+                    credential.clear_secret(f"The provider's address changed from {credential.origin or 'none'}.")
+
+    def note_health(self, *, latency_ms: int | None, error: LLMError | None) -> None:
+        """Keep the outcome of the last check. The text is ours, never the upstream's."""
+        self.health_state = HealthState.OK if error is None else HealthState.FAILING
+        self.health_checked_at = timezone.now()
+        self.health_error = str(error)[:300] if error else ""
+        self.health_latency_ms = latency_ms
+        self.save(update_fields=["health_state", "health_checked_at", "health_error", "health_latency_ms"])
