@@ -193,7 +193,7 @@ def embedded_ipv4(address: IPv6Address) -> tuple[IPv4Address, ...]:
     low = IPv4Address(value & 0xFFFFFFFF)
     top96 = value >> 32
     found = []
-    if value > 1 and top96 in (0, 0xFFFF, 0xFFFF0000) or top96 == 0x64FF9B << 64:
+    if (value > 1 and top96 in (0, 0xFFFF, 0xFFFF0000)) or top96 == 0x64FF9B << 64:
         found.append(low)  # compatible, mapped, translated (SIIT), NAT64 well-known prefix
     if value >> 80 == 0x64FF9B0001:  # NAT64 local-use: RFC 6052 allows /48, /56, /64 and /96 inside it
         found.append(low)
@@ -332,7 +332,8 @@ class EgressPolicy:
             raise EgressDeniedError("the host is a cloud's metadata service")
         if parsed.address is not None:
             self.check_address(parsed.address, parsed.port, parsed.host)
-        if self._opened(parsed.host, parsed.address, parsed.port):
+        literal = None if parsed.address is None else _judged(parsed.address)[0]
+        if self._opened(parsed.host, literal, parsed.port):
             return parsed
         if self.https_only and parsed.scheme != "https":
             raise EgressDeniedError("the endpoint must be called over https")
