@@ -64,6 +64,7 @@ _ROWS = (
         label="OpenAI-compatible",
         dialect="openai.chat",
         docs_url="https://platform.openai.com/docs/api-reference/chat",
+        profile=ModelProfile(echo_fields=frozenset({"reasoning_details", "extra_content"})),
         local=True,
     ),
     AdapterKind(
@@ -181,6 +182,7 @@ _ROWS = (
         profile=ModelProfile(
             reasoning_fields=("reasoning", "reasoning_details", "reasoning_content"),
             reasoning_request="reasoning_object",
+            echo_fields=frozenset({"reasoning_details"}),
         ),
     ),
     AdapterKind(

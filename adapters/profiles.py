@@ -47,6 +47,8 @@ class ModelProfile:
     reasoning_request: Literal["reasoning_effort", "reasoning_object", "thinking_switch"] = "reasoning_effort"
     # the field in which an assistant's earlier reasoning must go back ("reasoning_content"); None: it is left out
     reasoning_echo_field: str | None = None
+    # vendor fields of an assistant's turn that this server wants back verbatim ("reasoning_details", "extra_content")
+    echo_fields: frozenset[str] = frozenset()
     # False: chat/completions answers 400 to function tools while the model reasons, and the call belongs on /responses
     supports_tools_while_reasoning: bool = True
     seed_field: str = "seed"
@@ -141,6 +143,8 @@ OPENAI_FAMILIES: tuple[ModelFamily, ...] = (
         r"o1|o3|o4",
         **_reasoner("low medium high", effort_map={"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}),
     ),
+    # Always answers base64 and has no such field (400 recorded 2025).
+    _openai_family(r"gpt-image(?:-\d+(?:\.\d+)?)?", refused_fields=frozenset({"top_k", "response_format"})),
     _openai_family(r"gpt-4|gpt-4o|chatgpt-4o|gpt-3\.5", reasoning_efforts=()),
 )
 

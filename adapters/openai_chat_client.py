@@ -1,0 +1,206 @@
+"""OpenAI's chat dialect toward the hub's clients: reads their requests. Answers are in `openai_chat_encode.py`.
+
+Fields that OpenAI documents become canonical ones; the others go to `extra` and from there to a provider of the same
+dialect. Wrong types are refused with the field's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from adapters.base import ClientCodec, ClientRequest, StreamEncoder
+from adapters.client_fields import Fields, checked_number, checked_text, refuse
+from adapters.errors import LLMError
+from adapters.openai_chat_encode import OpenAIChatEncoder, encode_response
+from adapters.openai_client_messages import parse_messages
+from adapters.openai_errors import encode_error
+from adapters.openai_messages import DIALECT
+from adapters.types import (
+    ChatRequest,
+    ChatResponse,
+    Dialect,
+    JsonFormat,
+    JsonSchemaFormat,
+    NamedTool,
+    ResponseFormat,
+    ToolChoice,
+    ToolDefinition,
+)
+
+__all__ = ["OpenAIChatClientCodec"]
+
+_LARGEST_INT = 2**31 - 1
+_LARGEST_SEED = 2**63 - 1
+
+
+class OpenAIChatClientCodec(ClientCodec):
+    """POST /v1/chat/completions as OpenAI's SDKs and their many imitators use it."""
+
+    dialect: ClassVar[Dialect] = "openai.chat"
+
+    def parse_request(self, body: Mapping[str, Any]) -> ClientRequest:
+        fields = Fields(body)
+        stream = fields.flag("stream") or False
+        options = fields.fields("stream_options")
+        include_usage = bool(options and options.flag("include_usage"))
+        model = fields.text("model", longest=512)
+        extra: dict[str, Any] = {}
+        if options and (other_options := options.rest()):
+            extra["stream_options"] = other_options
+        messages = parse_messages(fields.take("messages"))
+        tools = _parse_tools(fields, extra)
+        max_output_tokens = fields.integer("max_completion_tokens", 1, _LARGEST_INT)
+        older_limit = fields.integer("max_tokens", 1, _LARGEST_INT)
+        request = ChatRequest(
+            messages=messages,
+            tools=tools,
+            tool_choice=_parse_tool_choice(fields, extra),
+            parallel_tool_calls=fields.flag("parallel_tool_calls"),
+            response_format=_parse_format(fields),
+            max_output_tokens=max_output_tokens if max_output_tokens is not None else older_limit,
+            temperature=fields.number("temperature", 0, 2),
+            top_p=fields.number("top_p", 0, 1),
+            top_k=fields.integer("top_k", -1, _LARGEST_INT),
+            presence_penalty=fields.number("presence_penalty", -2, 2),
+            frequency_penalty=fields.number("frequency_penalty", -2, 2),
+            logit_bias=_parse_logit_bias(fields),
+            logprobs=fields.flag("logprobs"),
+            top_logprobs=fields.integer("top_logprobs", 0, 20),
+            n=fields.integer("n", 1, 128),
+            seed=fields.integer("seed", -_LARGEST_SEED, _LARGEST_SEED),
+            stop=_parse_stop(fields),
+            reasoning_effort=_parse_effort(fields, extra),
+            verbosity=fields.text("verbosity", longest=32),
+            user=fields.text("user", longest=512),
+            metadata=_parse_metadata(fields),
+            service_tier=fields.text("service_tier", longest=64),
+            include_usage=include_usage,
+            extra={**fields.rest(), **extra},
+            dialect=DIALECT,
+        )
+        return ClientRequest(model=model or None, stream=stream, request=request)
+
+    def encode_response(self, response: ChatResponse, *, request_id: str, model: str) -> dict[str, Any]:
+        return encode_response(response, request_id=request_id, model=model)
+
+    def stream_encoder(self, *, request_id: str, model: str, include_usage: bool) -> StreamEncoder:
+        return OpenAIChatEncoder(request_id=request_id, model=model, include_usage=include_usage)
+
+    def encode_error(self, error: LLMError, *, request_id: str) -> dict[str, Any]:
+        return encode_error(error, request_id=request_id)
+
+
+def _parse_tools(fields: Fields, extra: dict[str, Any]) -> tuple[ToolDefinition, ...]:
+    tools: list[ToolDefinition] = []
+    others: list[Any] = []
+    for n, raw in enumerate(fields.items("tools") or ()):
+        path = f"tools[{n}]"
+        tool = Fields(raw, path)
+        kind = tool.text("type") or "function"
+        if kind != "function":
+            others.append(dict(raw))  # OpenAI's own kinds (custom, ...): only for a provider of this dialect
+            continue
+        tools.append(_parse_function(Fields(tool.take("function"), f"{path}.function"), tool.rest()))
+    for n, raw in enumerate(fields.items("functions") or ()):  # before tools there were functions
+        tools.append(_parse_function(Fields(raw, f"functions[{n}]"), {}))
+    if others:
+        extra["tools"] = others
+    return tuple(tools)
+
+
+def _parse_function(function: Fields, marks: dict[str, Any]) -> ToolDefinition:
+    return ToolDefinition(
+        name=function.required_text("name", longest=256),
+        description=function.text("description"),
+        parameters=function.mapping("parameters") or {},
+        strict=function.flag("strict"),
+        provider_metadata={DIALECT: marks} if marks else {},
+    )
+
+
+def _parse_tool_choice(fields: Fields, extra: dict[str, Any]) -> ToolChoice | None:
+    choice = fields.take("tool_choice")
+    legacy = fields.take("function_call")
+    if choice is None and legacy is not None:
+        choice = {"type": "function", "function": legacy} if isinstance(legacy, Mapping) else legacy
+    match choice:
+        case None:
+            return None
+        case "auto" | "none" | "required":
+            return choice  # type: ignore[no-any-return]
+        case "any":  # Mistral's word
+            return "required"
+        case {"type": "function", **named}:
+            function = Fields(named.get("function", named), "tool_choice.function")
+            return NamedTool(name=function.required_text("name", longest=256))
+        case {"type": "custom" | "allowed_tools"}:
+            extra["tool_choice"] = choice
+            return None
+        case _:
+            refuse("tool_choice", 'must be "auto", "none", "required" or an object that names a function.')
+
+
+def _parse_format(fields: Fields) -> ResponseFormat | None:
+    wanted = fields.fields("response_format")
+    if wanted is None:
+        return None
+    kind = wanted.text("type")
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        schema = wanted.mapping("schema")  # llama.cpp's shape
+        return JsonSchemaFormat(name="response", schema=schema) if schema else JsonFormat()
+    if kind != "json_schema":
+        refuse("response_format.type", 'must be "text", "json_object" or "json_schema".')
+    inner = wanted.fields("json_schema")
+    if inner is None:
+        refuse("response_format.json_schema", 'is required with the type "json_schema".')
+    schema = inner.mapping("schema")
+    if schema is None:
+        refuse("response_format.json_schema.schema", "is required and must be a JSON schema.")
+    return JsonSchemaFormat(
+        name=inner.text("name", longest=64) or "response",
+        schema=schema,
+        strict=inner.flag("strict"),
+        description=inner.text("description"),
+    )
+
+
+def _parse_stop(fields: Fields) -> tuple[str, ...]:
+    value = fields.take("stop")
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        refuse("stop", "must be a string or a list of strings.")
+    if len(value) > 64:
+        refuse("stop", "must hold at most 64 strings.")
+    return tuple(text for n, item in enumerate(value) if (text := checked_text(item, f"stop[{n}]")))
+
+
+def _parse_logit_bias(fields: Fields) -> dict[str, float] | None:
+    bias = fields.mapping("logit_bias")
+    if bias is None:
+        return None
+    return {token: checked_number(value, f"logit_bias.{token[:32]}", -100, 100) for token, value in bias.items()}
+
+
+def _parse_metadata(fields: Fields) -> dict[str, str] | None:
+    metadata = fields.mapping("metadata")
+    if metadata is None:
+        return None
+    return {name: checked_text(value, f"metadata.{name[:64]}") for name, value in metadata.items()}
+
+
+def _parse_effort(fields: Fields, extra: dict[str, Any]) -> str | None:
+    """`reasoning_effort`, or OpenRouter's `reasoning: {"effort": ...}` when it says nothing else."""
+    effort = fields.text("reasoning_effort", longest=32)
+    reasoning = fields.take("reasoning")
+    if reasoning is None:
+        return effort
+    if effort is None and isinstance(reasoning, Mapping) and set(reasoning) == {"effort"}:
+        return Fields(reasoning, "reasoning").text("effort", longest=32)
+    extra["reasoning"] = reasoning
+    return effort
