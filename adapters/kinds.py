@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
+from adapters.anthropic_models import ANTHROPIC_FAMILIES
 from adapters.errors import ConfigurationError
 from adapters.profiles import OPENAI_FAMILIES, ModelFamily, ModelProfile, family_changes, starts_with
 from adapters.types import Dialect
@@ -90,6 +91,7 @@ _ROWS = (
         base_url_env=("ANTHROPIC_BASE_URL",),
         docs_url="https://docs.anthropic.com/en/api/messages",
         options={"anthropic_version": "2023-06-01"},
+        families=ANTHROPIC_FAMILIES,
     ),
     AdapterKind(
         kind="anthropic_compat",
@@ -97,6 +99,7 @@ _ROWS = (
         dialect="anthropic.messages",
         docs_url="https://docs.anthropic.com/en/api/messages",
         options={"anthropic_version": "2023-06-01"},
+        families=ANTHROPIC_FAMILIES,
         local=True,
     ),
     AdapterKind(

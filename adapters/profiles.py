@@ -51,6 +51,11 @@ class ModelProfile:
     echo_fields: frozenset[str] = frozenset()
     # False: chat/completions answers 400 to function tools while the model reasons, and the call belongs on /responses
     supports_tools_while_reasoning: bool = True
+    # Anthropic: how thinking is asked for, and what switches it off ("omit": it is off unless asked for)
+    thinking_mode: Literal["adaptive", "budget", "none"] = "budget"
+    thinking_off: Literal["omit", "disabled", "between_tools", "never"] = "omit"
+    supports_system_turns: bool = False  # Anthropic: a system turn may stand inside the conversation
+    one_sampling_setting: bool = False  # temperature or top_p, never both
     seed_field: str = "seed"
     tool_call_ids: Literal["any", "alnum9"] = "any"  # alnum9: exactly nine letters and digits (Mistral)
     # wire fields that this server answers with an error; left out, with a warning

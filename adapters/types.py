@@ -226,6 +226,8 @@ class ChatRequest:
     include_usage: bool = True  # streamed: the client wants the usage event
     extra: Mapping[str, Any] = field(default_factory=dict)  # the client's fields that we don't know, verbatim
     dialect: Dialect | None = None  # the dialect `extra` is written in; forwarded to it, refused elsewhere
+    # hints by vendor (cache marks, context editing): verbatim to that vendor, dropped elsewhere without harm
+    provider_metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- the answer ----------------------------------------------------------------------------------------------------
@@ -324,9 +326,10 @@ class ResponseStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextDelta:
-    text: str
+    text: str  # empty where `provider_metadata` alone matters: a citation, a vendor's own block
     choice: int = 0
     logprobs: Mapping[str, Any] | None = None
+    provider_metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,6 +373,7 @@ class Finished:
     reason: FinishReason
     raw_reason: str | None = None
     choice: int = 0
+    provider_metadata: Mapping[str, Any] = field(default_factory=dict)  # as `ChatResponse.provider_metadata`
 
 
 StreamEvent = (
