@@ -83,9 +83,9 @@ class StreamedResponse:
         self._total_at = started_at + timeouts.total_s
         self._left = max_bytes
         self.status: int = response.status
-        self.headers: Mapping[str, str] = {
-            name.lower(): value for name, value in response.headers.items() if name.lower() != "set-cookie"
-        }
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers.pop("set-cookie", None)  # a provider's cookie is nobody's business but its own
+        self.headers: Mapping[str, str] = headers
         self._inflate = _inflater(self.headers.get("content-encoding"))
 
     async def aiter_bytes(self) -> AsyncIterator[bytes]:
@@ -112,7 +112,7 @@ class StreamedResponse:
                 raise _broken_body(error) from None
             now = loop.time()
             if now > self._total_at:
-                raise _timed_out("", True)
+                raise _timed_out(waited_for, True)
             deadline, waited_for = now + self._timeouts.idle_s, "more of its answer"
             if not chunk:
                 continue
@@ -127,6 +127,12 @@ class StreamedResponse:
 
     async def aread(self) -> bytes:
         """Read the whole body."""
+        if (
+            self._inflate is None and self._body.is_eof() and self._body.exception() is None
+        ):  # it came with the headers, as most short answers do
+            whole = self._body.read_nowait()
+            self._count(whole)
+            return whole
         pieces = [piece async for piece in self.aiter_bytes()]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
