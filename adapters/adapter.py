@@ -1,0 +1,340 @@
+"""A provider ready to be called: a target, its codec, the transport and the egress policy. Keeps no state of a call."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Final, Protocol
+
+from adapters.base import ProviderCodec
+from adapters.chat_request import Messages, read_chat_request
+from adapters.egress import EgressPolicy, origin_of
+from adapters.errors import LLMError, UnsupportedFeatureError, UpstreamProtocolError
+from adapters.kinds import profile_for
+from adapters.loop_thread import run_sync
+from adapters.stub import StubTransport
+from adapters.types import (
+    ChatRequest,
+    ChatResponse,
+    ChatResult,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    ImageRequest,
+    ImageResponse,
+    RemoteModel,
+    StreamEvent,
+    Target,
+    Timeouts,
+    WireRequest,
+    WireResponse,
+)
+
+__all__ = ["Adapter", "ConnectionReport", "OpenStream", "WireTransport"]
+
+_MAX_PAGES: Final = 50
+_MAX_MODELS: Final = 10_000
+
+
+class StreamedAnswer(Protocol):
+    """What an adapter needs of a streamed response."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    def aiter_bytes(self) -> AsyncIterator[bytes]: ...
+    async def aread(self) -> bytes: ...
+
+
+class OpeningStream(Protocol):
+    async def __aenter__(self) -> StreamedAnswer: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+class WireTransport(Protocol):
+    """What an adapter needs of a transport: `Transport`, or the stub's own."""
+
+    async def send(self, request: WireRequest, timeouts: Timeouts, policy: EgressPolicy) -> WireResponse: ...
+    def stream(self, request: WireRequest, timeouts: Timeouts, policy: EgressPolicy) -> OpeningStream: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionReport:
+    """What a test call tried and how it went; holds no key and no upstream text."""
+
+    ok: bool
+    tried: str  # "models" or "chat"
+    latency_ms: float
+    models: tuple[str, ...] = ()  # ids that the provider lists, when it was asked
+    model_listed: bool | None = None  # whether the configured model is among them; None when not known
+    error: LLMError | None = field(default=None, compare=False)
+
+
+class OpenStream:
+    """A streamed answer that began well. Iterating gives `(raw bytes, events they completed)` as they arrive.
+
+    The raw bytes are the provider's, split anywhere; the last pair has none and brings what the stream's end completed.
+    """
+
+    def __init__(self, adapter: Adapter, target: Target, wire: WireRequest) -> None:
+        self._adapter = adapter
+        self._target = target
+        self._wire = wire
+        self.warnings = wire.warnings
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+
+    async def __aenter__(self) -> OpenStream:
+        target = self._target
+        adapter = self._adapter
+        self._opening = adapter._transport.stream(self._wire, target.timeouts, adapter.policy)
+        try:
+            self._streamed = await self._opening.__aenter__()
+        except LLMError as error:
+            raise _named(error, target) from error.__cause__
+        self.status, self.headers = self._streamed.status, self._streamed.headers
+        if 200 <= self.status < 300:
+            return self
+        try:
+            body = await self._streamed.aread()
+            response = WireResponse(status=self.status, headers=self.headers, body=body)
+            raise adapter.codec.parse_error(response, target)
+        except LLMError as error:
+            raise _named(error, target) from error.__cause__
+        finally:
+            await self._opening.__aexit__(None, None, None)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opening.__aexit__(kind, error, trace)
+
+    async def __aiter__(self) -> AsyncIterator[tuple[bytes, list[StreamEvent]]]:
+        decoder = self._adapter.codec.stream_decoder(self._target)
+        try:
+            async for chunk in self._streamed.aiter_bytes():
+                yield chunk, decoder.feed(chunk)
+            yield b"", decoder.close()
+        except LLMError as error:
+            raise _named(error, self._target) from error.__cause__
+
+
+class Adapter:
+    """Calls one provider. `await chat(...)`, `stream(...)`, `list_models`, `embed`, `image` and `test`.
+
+    Messages are a text, OpenAI-shaped dicts, canonical messages or a ChatRequest; options are OpenAI's fields, and one
+    that is unknown is forwarded to the provider as it is. Raises the errors of `adapters.errors`.
+    """
+
+    def __init__(self, target: Target, codec: ProviderCodec, transport: WireTransport, policy: EgressPolicy) -> None:
+        self.target = target
+        self.codec = codec
+        self.policy = policy
+        # The stub must never reach the network, whatever transport its caller shares among adapters.
+        self._transport: WireTransport = StubTransport() if codec.dialect == "stub" else transport
+
+    def __repr__(self) -> str:
+        return f"Adapter(kind={self.target.kind!r}, provider={self.target.provider!r}, model={self.target.model!r})"
+
+    async def chat(
+        self,
+        messages: Messages,
+        model: str | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        tools: Sequence[Any] | None = None,
+        **options: Any,
+    ) -> ChatResult:
+        """Answer when the reply is whole. `params` and keyword options are the same thing; keywords win."""
+        request, target = self._read(messages, model, params, tools, options)
+        response, wire = await self.complete(request, target)
+        return ChatResult(
+            reply=response.text,
+            raw=_json_object(wire.body),
+            usage=response.usage,
+            status=wire.status,
+            response=response,
+        )
+
+    def chat_sync(self, messages: Messages, model: str | None = None, **options: Any) -> ChatResult:
+        """`chat` for synchronous code. Raises RuntimeError inside a running event loop."""
+        return run_sync(self.chat(messages, model, **options))
+
+    async def stream(
+        self,
+        messages: Messages,
+        model: str | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        tools: Sequence[Any] | None = None,
+        **options: Any,
+    ) -> AsyncIterator[StreamEvent]:
+        """Yield events as they arrive: `async for event in adapter.stream("hi")`."""
+        request, target = self._read(messages, model, params, tools, options)
+        async with self.open_stream(request, target) as opened:
+            async for _, events in opened:
+                for event in events:
+                    yield event
+
+    async def complete(self, request: ChatRequest, target: Target | None = None) -> tuple[ChatResponse, WireResponse]:
+        """Send a canonical request and answer the reply beside the bytes it came in."""
+        target = target or self.target
+        wire = self.codec.build_request(request, target, stream=False)
+        # The first byte of a whole answer comes when the model is done, so only the total deadline has a meaning.
+        timeouts = replace(target.timeouts, first_byte_s=target.timeouts.total_s)
+        try:
+            answered = await self._send(wire, target, timeouts)
+            response = self.codec.parse_response(answered, target)
+        except LLMError as error:
+            raise _named(error, target) from error.__cause__
+        if wire.warnings:
+            response = replace(response, warnings=wire.warnings + response.warnings)
+        return response, answered
+
+    def open_stream(self, request: ChatRequest, target: Target | None = None) -> OpenStream:
+        """Open a stream as an async context manager; leaving it closes the upstream's socket at once.
+
+        Entering raises the provider's error when it answers with one.
+        """
+        target = target or self.target
+        return OpenStream(self, target, self.codec.build_request(request, target, stream=True))
+
+    async def list_models(self) -> tuple[RemoteModel, ...]:
+        """Every model that the provider lists, all pages of it.
+
+        Raises UnsupportedFeatureError when it has no list.
+        """
+        first = self.codec.build_list_models(self.target)
+        if first is None:
+            raise _named(UnsupportedFeatureError(f"{self.target.kind} has no list of models"), self.target)
+        wire: WireRequest | None = first
+        models: list[RemoteModel] = []
+        cursors: set[str] = set()
+        try:
+            for _ in range(_MAX_PAGES):
+                assert wire is not None
+                page = self.codec.parse_list_models(await self._send(wire, self.target, None), self.target)
+                models.extend(page.models)
+                cursor = page.next_cursor
+                if not cursor or cursor in cursors or len(models) >= _MAX_MODELS:
+                    break
+                cursors.add(cursor)
+                wire = self.codec.build_list_models(self.target, cursor=cursor)
+                if wire is None or origin_of(wire.url) != origin_of(first.url):
+                    raise UpstreamProtocolError("the provider's model list continues at another address")
+        except LLMError as error:
+            raise _named(error, self.target) from error.__cause__
+        return tuple(models[:_MAX_MODELS])
+
+    async def embed(
+        self, inputs: str | Sequence[str] | EmbeddingRequest, model: str | None = None, **options: Any
+    ) -> EmbeddingResponse:
+        """One vector per input; `dimensions` and other options as OpenAI names them."""
+        if isinstance(inputs, EmbeddingRequest):
+            request = inputs
+        else:
+            texts = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+            known = {name: options.pop(name) for name in ("dimensions", "user") if name in options}
+            request = EmbeddingRequest(inputs=texts, **known, extra=options, dialect=self.codec.dialect)
+        target = self._target(model)
+        try:
+            wire = self.codec.build_embeddings(request, target)
+            return self.codec.parse_embeddings(await self._send(wire, target, None), target)
+        except LLMError as error:
+            raise _named(error, target) from error.__cause__
+
+    async def image(self, prompt: str | ImageRequest, model: str | None = None, **options: Any) -> ImageResponse:
+        """Make images; `size`, `quality`, `n` and other options as OpenAI names them."""
+        if isinstance(prompt, ImageRequest):
+            request = prompt
+        else:
+            known = {name: options.pop(name) for name in _IMAGE_OPTIONS if name in options}
+            request = ImageRequest(prompt=prompt, **known, extra=options, dialect=self.codec.dialect)
+        target = self._target(model)
+        timeouts = replace(target.timeouts, first_byte_s=target.timeouts.total_s)
+        try:
+            wire = self.codec.build_images(request, target)
+            return self.codec.parse_images(await self._send(wire, target, timeouts), target)
+        except LLMError as error:
+            raise _named(error, target) from error.__cause__
+
+    async def test(self) -> ConnectionReport:
+        """Make the cheapest call that shows whether address and key are right; reports errors instead of raising.
+
+        Lists models, which costs nothing; where there is no list, asks for one short answer.
+        """
+        started = time.monotonic()
+        tried = "models"
+        try:
+            try:
+                listed = await self.list_models()
+            except LLMError as error:
+                if not _no_model_list(error) or not self.target.model:
+                    raise
+                tried = "chat"
+                await self.chat("ping", max_output_tokens=16)
+                return ConnectionReport(ok=True, tried=tried, latency_ms=_since(started))
+        except LLMError as error:
+            return ConnectionReport(ok=False, tried=tried, latency_ms=_since(started), error=error)
+        ids = tuple(model.id for model in listed)
+        known = self.target.model in ids if self.target.model and ids else None
+        return ConnectionReport(ok=True, tried=tried, latency_ms=_since(started), models=ids, model_listed=known)
+
+    async def _send(self, wire: WireRequest, target: Target, timeouts: Timeouts | None) -> WireResponse:
+        response = await self._transport.send(wire, timeouts or target.timeouts, self.policy)
+        if not 200 <= response.status < 300:
+            raise self.codec.parse_error(response, target)
+        return response
+
+    def _read(
+        self,
+        messages: Messages,
+        model: str | None,
+        params: Mapping[str, Any] | None,
+        tools: Sequence[Any] | None,
+        options: Mapping[str, Any],
+    ) -> tuple[ChatRequest, Target]:
+        merged = {**(params or {}), **options}
+        if tools is not None:
+            merged["tools"] = tools if isinstance(tools, tuple) else list(tools)
+        return read_chat_request(messages, merged, self.codec.dialect), self._target(model)
+
+    def _target(self, model: str | None) -> Target:
+        if not model or model == self.target.model:
+            return self.target
+        # Another model may belong to another family; a profile the owner changed by hand is kept.
+        profile = self.target.profile
+        if profile == profile_for(self.target.kind, self.target.model):
+            profile = profile_for(self.target.kind, model)
+        return replace(self.target, model=model, profile=profile)
+
+
+_IMAGE_OPTIONS: Final = ("n", "size", "quality", "output_format", "response_format", "background", "user")
+
+
+def _named(error: LLMError, target: Target) -> LLMError:
+    """Say in the error which provider and model it came from."""
+    error.provider = error.provider or target.provider
+    error.model = error.model or target.model
+    return error
+
+
+def _since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)
+
+
+def _no_model_list(error: LLMError) -> bool:
+    return isinstance(error, UnsupportedFeatureError) or error.upstream_status in (404, 405, 501)
+
+
+def _json_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {"data": parsed}
