@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 from django.core.asgi import get_asgi_application
+
+from llmhub.supervisor import die_with_parent
+
+if os.environ.get("LLMHUB_SUPERVISED"):
+    # A worker of a granian that was killed would go on serving, unsupervised.
+    die_with_parent()
+
+# Whitenoise hands out files as plain iterators; Django reads them in a thread, which is right, and warns each time.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmhub.settings")
 django_application = get_asgi_application()

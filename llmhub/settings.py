@@ -28,6 +28,8 @@ LLMHUB_PRIVATE_ENDPOINTS = env_list("LLMHUB_PRIVATE_ENDPOINTS")
 LLMHUB_WORKERS = env_int("LLMHUB_WORKERS", 1, minimum=1, maximum=64)
 LLMHUB_JOURNAL_DIR = env_path("LLMHUB_JOURNAL_DIR", DATA_DIR / "journal")
 LLMHUB_METRICS_DIR = DATA_DIR / "metrics"
+# How long open streams may go on after SIGTERM.
+LLMHUB_DRAIN_S = env_int("LLMHUB_DRAIN_S", 30, minimum=1, maximum=3600)
 # How long a worker that cannot reach the database serves from what it has.
 LLMHUB_STALE_LIMIT_S = env_int("LLMHUB_STALE_LIMIT_S", 900, minimum=1)
 LLMHUB_MAX_BODY_BYTES = 20 * MIB

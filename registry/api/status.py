@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -12,6 +12,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from registry.vault.keyring import keyring
 
 # Migrations only ever get applied while a worker runs, so "none missing" stays true once seen.
 _migrations_applied = False
@@ -64,4 +66,8 @@ def _database_fault() -> str:
 
 
 def _key_ring_fault() -> str:
-    return "" if settings.LLMHUB_ENCRYPTION_KEYS else "LLMHUB_ENCRYPTION_KEYS is not set: run manage.py prepare"
+    try:
+        keyring()
+    except ImproperlyConfigured as error:
+        return str(error)  # names the variable, never the value
+    return ""

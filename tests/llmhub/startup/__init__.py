@@ -1,0 +1,1 @@
+"""Tests of what starts and ends the hub, by real processes."""
