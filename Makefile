@@ -1,0 +1,79 @@
+# The two commands are `make run` and `make test`; the rest are their parts. One Python file does what needs thought:
+# llmhub/bootstrap.py. PYTHON names the interpreter that makes the virtualenvs.
+
+PYTHON ?= python3
+VENV := .venv/bin
+PYTEST := $(VENV)/python -m pytest
+UV ?= uv
+CACHE := $(or $(LLMHUB_CACHE_DIR),.cache)
+LIVE_VENV = $(CACHE)/live-$(shell sha256sum requirements-live.txt | cut -c1-12)
+COVERAGE_FLOOR := 90
+# `make test COVERAGE=1` measures lines in the SQLite run and fails under the floor.
+COVERAGE_FLAGS = $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR))
+
+.PHONY: help run install test lint types imports migrations test-sqlite test-postgres test-live coverage lock bench \
+	screenshots format
+
+help:
+	@echo "make run          install, prepare and serve on http://127.0.0.1:$${PORT:-8000}"
+	@echo "make test         every check and test, on SQLite and on PostgreSQL"
+	@echo "make test-live    compile llama.cpp's server once (about four minutes) and test against it"
+	@echo "make lint types imports migrations test-sqlite test-postgres coverage   parts of make test"
+	@echo "make format lock  rewrite the code's layout; the locked requirements"
+	@echo "make bench        the comparison with other gateways"
+
+run:
+	@exec $(PYTHON) llmhub/bootstrap.py run
+
+install:
+	@$(PYTHON) llmhub/bootstrap.py install --lock requirements-dev.txt
+
+# One after the other, whatever -j says: they share two cores, one cache and the reader's eyes.
+test: install
+	@$(MAKE) --no-print-directory -j1 lint types imports migrations test-sqlite test-postgres
+
+lint: install
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+
+format: install
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+types: install
+	$(VENV)/mypy
+
+imports: install
+	$(VENV)/lint-imports --no-logo
+
+migrations: install
+	DATABASE_URL=sqlite://:memory: $(VENV)/python manage.py makemigrations --check --dry-run
+
+test-sqlite: install
+	$(PYTEST) -m "not live" $(COVERAGE_FLAGS)
+
+# The adapters and the start-up know no database: they ran in test-sqlite.
+test-postgres: install
+	$(PYTEST) -p tests.postgres_plugin -m "not live and not browser" --ignore=tests/adapters --ignore=tests/llmhub/startup
+
+coverage:
+	@$(MAKE) --no-print-directory test-sqlite COVERAGE=1
+
+test-live: install
+	@$(PYTHON) llmhub/bootstrap.py install --lock requirements-live.txt --venv $(LIVE_VENV) --compiles
+	LLMHUB_LIVE_PYTHON=$(LIVE_VENV)/bin/python $(PYTEST) -m live tests/live
+
+# Needs uv (pip install uv). No index address gets into the locks.
+lock:
+	for name in requirements requirements-dev requirements-live; do \
+		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+			--no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS) $$name.in -o $$name.txt || exit 1; \
+	done
+
+bench:
+	@if [ -f benchmarks/run.py ]; then $(VENV)/python benchmarks/run.py; \
+	else echo "benchmarks/run.py is not written yet: nothing was measured." >&2; exit 1; fi
+
+screenshots: install
+	@if [ -f docs/screenshots.py ]; then $(VENV)/python docs/screenshots.py; \
+	else echo "docs/screenshots.py is not written yet: no screenshot was made." >&2; exit 1; fi
