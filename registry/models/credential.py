@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.utils import timezone
@@ -21,6 +23,44 @@ from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_p
 from registry.models.provider import Provider
 from registry.vault.fields import EncryptedTextField
 from registry.vault.keyring import DecryptError
+
+# What frames or routes the call itself, or what the adapter writes: a person's header must not change either.
+FORBIDDEN_HEADERS = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]{1,8000}")
+
+
+def validate_headers(headers: Mapping[str, str]) -> None:
+    """Refuse names and values that could not be sent as they are, or that would change how the call is framed.
+
+    Raises ValidationError that names the header and never its value.
+    """
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValidationError("A header's name takes letters, digits and -.")
+        if name.lower() in FORBIDDEN_HEADERS:
+            raise ValidationError(f"The header {name} belongs to the call itself and can't be set.")
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise ValidationError(f"The value of the header {name} must be one line of ASCII text.")
+    if len({name.lower() for name in headers}) != len(headers):
+        raise ValidationError("A header is given twice.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +122,11 @@ class Credential(RegistryRow, Record):
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     def set_secret(self, api_key: str, headers: Mapping[str, str] | None = None) -> None:
-        """Encrypt and save a key (may be empty when headers carry it), bound to the provider's present origin."""
+        """Encrypt and save a key (may be empty when headers carry it), bound to the provider's present origin.
+
+        Raises ValidationError for headers that can't be sent.
+        """
+        validate_headers(headers or {})
         self.origin = self.provider.origin
         self.last_four = api_key[-4:] if len(api_key) >= 20 else ""
         self.fingerprint = fingerprint_of(api_key) if api_key else ""
@@ -116,12 +160,23 @@ class Credential(RegistryRow, Record):
         except CredentialSecret.DoesNotExist as error:
             raise DecryptError("no key is stored for this credential") from error
         except DecryptError:
-            if self.state != CredentialState.UNDECRYPTABLE:
-                self.state = CredentialState.UNDECRYPTABLE
-                self.last_error = "The stored key can't be opened with the present encryption keys."
-                self.save(update_fields=["state", "last_error", "updated_at"])
+            self.note_undecryptable()
             raise
         return Secret(api_key=content["api_key"], headers=content["headers"])
+
+    def note_undecryptable(self) -> None:
+        """Mark the row, once."""
+        if self.state != CredentialState.UNDECRYPTABLE:
+            self.state = CredentialState.UNDECRYPTABLE
+            self.last_error = "The stored key can't be opened with the present encryption keys."
+            self.save(update_fields=["state", "last_error", "updated_at"])
+
+    def note_decryptable(self) -> None:
+        """Take the mark away, after the key that was missing came back to the ring."""
+        if self.state == CredentialState.UNDECRYPTABLE:
+            self.state = CredentialState.OK
+            self.last_error = ""
+            self.save(update_fields=["state", "last_error", "updated_at"])
 
 
 class CredentialSecret(models.Model):
@@ -145,6 +200,9 @@ class CredentialSecret(models.Model):
         field_: Any = self._meta.get_field(name)
         plaintext: str = field_.decrypt(self)
         return plaintext
+
+    def note_undecryptable(self) -> None:
+        self.credential.note_undecryptable()
 
 
 def fingerprint_of(api_key: str) -> str:
