@@ -342,6 +342,7 @@ _STUB_MODELS = (
         yes=_CHAT,
         no=("vision", "reasoning"),
         description="Echoes the last user message. It needs no key and never touches the network.",
+        name="stub-echo",
         tags=("test",),
     ),
 )

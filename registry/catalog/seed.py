@@ -1,0 +1,149 @@
+"""Fills a new hub with the provider templates. What it made once it never makes or changes again.
+
+The list of what was made is kept as a discovery run's changes: an admin's edit stays, an admin's deletion too, and a
+template that a later release adds still comes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from adapters.kinds import KINDS
+from registry.catalog.from_template import create_model
+from registry.catalog.templates import TEMPLATES, ProviderTemplate, TemplateModel
+from registry.models import Audience, DiscoveryChange, DiscoveryRun, EndpointPolicy, LLMModel, Provider
+
+SOURCE = "templates"
+STUB = "stub"
+LOOPBACK = ("127.0.0.0/8", "::1", "localhost")
+# One seeding at a time on PostgreSQL; SQLite's IMMEDIATE transactions need no help.
+ADVISORY_LOCK = 0x11A_0002
+
+
+@dataclass(slots=True, kw_only=True)
+class SeedSummary:
+    """What one run made, by name."""
+
+    providers: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    policies: list[str] = field(default_factory=list)
+    environment_keys: dict[str, str] = field(default_factory=dict)  # provider slug -> variable, set here and now
+
+
+def seed_catalog() -> SeedSummary:
+    """Make what is missing, in one transaction."""
+    summary = SeedSummary()
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+        ledger = SeedLedger()
+        for template in TEMPLATES.values():
+            seed_template(template, ledger, summary)
+        if connection.vendor == "sqlite":
+            seed_loopback(ledger, summary)
+        note_environment_keys(summary)
+    return summary
+
+
+class SeedLedger:
+    """What earlier runs made."""
+
+    def __init__(self) -> None:
+        made = DiscoveryChange.objects.filter(run__source=SOURCE)
+        self.known = set(made.values_list("upstream_id", flat=True))
+        self.run: DiscoveryRun | None = None
+
+    def once(self, key: str, make: Callable[[], LLMModel | None]) -> None:
+        """Call `make` unless a run did so before, and note it."""
+        if key in self.known:
+            return
+        model = make()
+        if self.run is None:
+            self.run = DiscoveryRun.objects.create(source=SOURCE, state="done", finished_at=timezone.now())
+        DiscoveryChange.objects.create(
+            run=self.run, kind="new", upstream_id=key, model=model, applied_at=timezone.now()
+        )
+        self.known.add(key)
+
+
+def seed_template(template: ProviderTemplate, ledger: SeedLedger, summary: SeedSummary) -> None:
+    """A template's provider and models, or those of them that no run made yet.
+
+    Providers wait disabled for somebody to give them a key; the stub needs none and answers the first chat.
+    """
+    shared = Provider.objects.shared()
+
+    def make_provider() -> None:
+        if not shared.filter(slug=template.slug).exists():
+            # Not validated: a template without an address of its own waits for one, and can't be enabled before.
+            Provider(
+                slug=template.slug,
+                name=template.label,
+                adapter=template.kind,
+                base_url=template.base_url,
+                auth_type=template.auth_type,
+                template=template.slug,
+                enabled=template.slug == STUB,
+            ).save(force_insert=True)
+            summary.providers.append(template.slug)
+
+    ledger.once(f"provider:{template.slug}", make_provider)
+    for row in template.models:
+        ledger.once(f"model:{template.slug}:{row.model_id}", partial(make_model, template, row, summary))
+
+
+def make_model(template: ProviderTemplate, row: TemplateModel, summary: SeedSummary) -> LLMModel | None:
+    """None where an admin removed the provider, or has such a model there already."""
+    provider = Provider.objects.shared().filter(slug=template.slug, template=template.slug).first()
+    if provider is None or provider.models.filter(model_id=row.model_id).exists():
+        return None
+    model = create_model(provider, row)
+    if template.slug == STUB and not LLMModel.objects.shared().filter(is_default=True).exists():
+        model.is_default = True
+        model.save(update_fields=["is_default", "updated_at"])
+    summary.models.append(model.name)
+    return model
+
+
+def seed_loopback(ledger: SeedLedger, summary: SeedSummary) -> None:
+    """A hub on one machine may call that machine's own servers, for the providers that admins keep."""
+
+    def make() -> None:
+        for target in LOOPBACK:
+            policy = EndpointPolicy(
+                target=target, audience=Audience.ADMINS, note="Servers on this machine (Ollama, ...)"
+            )
+            policy.full_clean()
+            policy.save()
+            summary.policies.append(target)
+
+    ledger.once("policy:loopback", make)
+
+
+def note_environment_keys(summary: SeedSummary) -> None:
+    """Note on each template's provider which variable holds a key for it. The key itself stays in the environment."""
+    for provider in Provider.objects.shared().exclude(template=""):
+        variable = key_variable(provider)
+        if variable:
+            summary.environment_keys[provider.slug] = variable
+        if provider.metadata.get("environment_key") == variable:
+            continue
+        provider.metadata.pop("environment_key", None)
+        if variable:
+            provider.metadata["environment_key"] = variable
+        provider.save(update_fields=["metadata", "updated_at"])
+
+
+def key_variable(provider: Provider) -> str | None:
+    """The variable that holds a key for this provider here and now."""
+    part = re.sub(r"[^A-Z0-9]", "_", provider.slug.upper())
+    names = (f"LLMHUB_LLM_{part}_API_KEY", f"COMFYVN_LLM_{part}_API_KEY", *KINDS[provider.adapter].api_key_env)
+    return next((name for name in names if os.environ.get(name, "").strip()), None)
