@@ -63,6 +63,14 @@ class CredentialEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A revealed key and secret headers. Lives as short as can be; never in a repr, a log or an answer."""
+
+    api_key: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceEntry:
     """USD per million tokens by kind (and per call, per image) from a moment on; a missing kind is unknown."""
 

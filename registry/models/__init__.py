@@ -4,7 +4,7 @@ from registry.models.access_token import SCOPES, AccessToken
 from registry.models.base import RegistryChange
 from registry.models.budget import Budget, BudgetLease, BudgetWindow
 from registry.models.conversation import Conversation, Experiment, Message, MessageRole, Vote
-from registry.models.credential import Credential, CredentialSecret, CredentialState, Secret
+from registry.models.credential import Credential, CredentialSecret, CredentialState
 from registry.models.llm_model import CAPABILITIES, PRICE_FIELDS, LLMModel, ModelAccess, ModelPrice, QualityTier, Tier
 from registry.models.operations import (
     Audience,
@@ -65,7 +65,6 @@ __all__ = [
     "RouteEntry",
     "RouteStrategy",
     "RuntimeRegistration",
-    "Secret",
     "Tier",
     "UsageAttempt",
     "UsageRecord",

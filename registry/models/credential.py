@@ -10,7 +10,6 @@ import hmac
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -19,6 +18,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.utils import timezone
 
+from registry.catalog.entries import Secret
 from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner, uuid7
 from registry.models.provider import Provider
 from registry.vault.fields import EncryptedTextField
@@ -61,14 +61,6 @@ def validate_headers(headers: Mapping[str, str]) -> None:
             raise ValidationError(f"The value of the header {name} must be one line of ASCII text.")
     if len({name.lower() for name in headers}) != len(headers):
         raise ValidationError("A header is given twice.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
-    """A revealed key and secret headers. Lives as short as can be; never in a repr, a log or an answer."""
-
-    api_key: str = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class CredentialState(models.TextChoices):
@@ -162,7 +154,7 @@ class Credential(RegistryRow, Record):
         except DecryptError:
             self.note_undecryptable()
             raise
-        return Secret(api_key=content["api_key"], headers=content["headers"])
+        return Secret(api_key=content["api_key"] or None, headers=content["headers"])
 
     def note_undecryptable(self) -> None:
         """Mark the row, once."""

@@ -1,0 +1,84 @@
+"""Which private addresses are open, and to whose providers: admins' rows and `LLMHUB_PRIVATE_ENDPOINTS`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from adapters.egress import EgressPolicy, EgressRule
+from registry.models import Audience, EndpointPolicy
+
+log = logging.getLogger("llmhub.endpoints")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEndpoint:
+    """One rule and for whom it holds; `expires_at` None is for good."""
+
+    rule: EgressRule
+    audience: str
+    group_id: Hashable | None = None
+    expires_at: dt.datetime | None = None
+
+
+@dataclass(slots=True)
+class EndpointRules:
+    """All opened endpoints. Policies are made once for each owner and kept until the rules change."""
+
+    opened: tuple[OpenedEndpoint, ...] = ()
+    _policies: dict[tuple[Hashable | None, frozenset[Hashable]], tuple[float, EgressPolicy]] = field(
+        default_factory=dict, repr=False
+    )
+
+    def policy_for(self, owner_id: Hashable | None, group_ids: frozenset[Hashable] = frozenset()) -> EgressPolicy:
+        """What providers of this owner may call: public addresses, and what is opened for them.
+
+        A global provider (`owner_id` None) is an admin's: it has the rules for admins and for all, and may use plain
+        http at public hosts; a user's own provider has https and the rules for all and for their groups.
+        """
+        now = timezone.now()
+        key = (owner_id, group_ids if owner_id is not None else frozenset())
+        kept = self._policies.get(key)
+        if kept is not None and kept[0] > now.timestamp():
+            return kept[1]
+        live = [opened for opened in self.opened if opened.expires_at is None or opened.expires_at > now]
+        rules = [opened.rule for opened in live if _holds(opened, owner_id, group_ids)]
+        policy = EgressPolicy.public(https_only=owner_id is not None).with_rules(*rules)
+        self._policies[key] = (now.timestamp() + 60, policy)
+        return policy
+
+
+def _holds(opened: OpenedEndpoint, owner_id: Hashable | None, group_ids: frozenset[Hashable]) -> bool:
+    if opened.audience == Audience.ALL:
+        return True
+    if opened.audience == Audience.ADMINS:
+        return owner_id is None
+    return owner_id is not None and opened.group_id in group_ids
+
+
+def read_rules() -> EndpointRules:
+    """Read the rows in force and the setting. A rule that can't be read opens nothing."""
+    opened = [OpenedEndpoint(EgressRule.parse(text), Audience.ALL) for text in settings.LLMHUB_PRIVATE_ENDPOINTS]
+    live = EndpointPolicy.objects.filter(enabled=True).filter(
+        Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    )
+    for row in live:
+        try:
+            rule = rule_of(row)
+        except ValueError:
+            log.warning("The endpoint policy %s can't be read and opens nothing.", row.pk)
+            continue
+        opened.append(OpenedEndpoint(rule, row.audience, row.group_id, row.expires_at))
+    return EndpointRules(tuple(opened))
+
+
+def rule_of(row: EndpointPolicy) -> EgressRule:
+    """The egress rule that a row stands for. Raises ValueError for a target that can't be read."""
+    base = EgressRule.parse(row.target)
+    return EgressRule(host=base.host, network=base.network, ports=frozenset(row.ports) or base.ports)

@@ -1,0 +1,247 @@
+"""The registry as one process holds it: read once, kept fresh from the change log, used without the database.
+
+Everything a call needs is here except secrets, which are revealed when a call needs them and kept five minutes at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from uuid import UUID
+
+from django.db import DatabaseError, close_old_connections, transaction
+
+from registry.catalog import rows
+from registry.catalog.endpoints import EndpointRules, read_rules
+from registry.catalog.entries import CredentialEntry, LLMEntry, LLMTier, ProviderEntry, RankedList, Secret
+from registry.catalog.index import EntryIndex
+from registry.models import Credential, RegistryChange
+from registry.vault.keyring import DecryptError
+
+log = logging.getLogger("llmhub.snapshot")
+
+REVEALED_S = 300.0  # how long a decrypted key may stay in memory
+FULL_RELOAD_S = 600.0  # for what no change row tells: group membership, a price that comes into force
+
+EVERYTHING = frozenset({"*"})  # told to listeners after a full load
+_MODEL_TABLES = {"registry_llmmodel", "registry_modelprice", "registry_modelaccess"}
+_OTHERS_TABLES = {"registry_accesstoken", "registry_user", "registry_usersettings", "registry_budget"}  # not held here
+
+
+class Snapshot:
+    """The state. Readers take what they find without a lock; `refresh` alone writes, one thread at a time."""
+
+    def __init__(self) -> None:
+        self.sequence = -1  # last change applied; -1 before the first load
+        self.fresh_at = float("-inf")  # time.monotonic() of the last successful read of the database
+        self.loaded_at = float("-inf")
+        self.providers: dict[Hashable, ProviderEntry] = {}
+        self.index = EntryIndex()
+        self.credentials: dict[Hashable, tuple[CredentialEntry, ...]] = {}  # by provider, heaviest first
+        self.presets: dict[str, tuple[RankedList, ...]] = {}
+        self.routes: dict[str, tuple[RankedList, ...]] = {}
+        self.default_model_id: Hashable | None = None
+        self.rules = EndpointRules()
+        self.listeners: list[Callable[[frozenset[str]], None]] = []  # told, in `refresh`, which tables changed
+        self._revealed: dict[Hashable, tuple[float, Secret]] = {}
+        self._lock = threading.Lock()
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the database was last read; infinite before the first load."""
+        return time.monotonic() - self.fresh_at
+
+    def named(self, name: str, owner_id: Hashable | None) -> list[LLMEntry]:
+        return self.index.named(name, owner_id)
+
+    def in_tier(self, tier: LLMTier, owner_id: Hashable | None) -> Iterator[LLMEntry]:
+        return self.index.in_tier(tier, owner_id)
+
+    def active(self, owner_id: Hashable | None) -> Iterator[LLMEntry]:
+        return self.index.active(owner_id)
+
+    def by_id(self, llm_id: Hashable) -> LLMEntry | None:
+        """A model by its UUID, as such or as text."""
+        if isinstance(llm_id, str):
+            try:
+                llm_id = UUID(llm_id)
+            except ValueError:
+                return None
+        return self.index.by_id.get(llm_id)
+
+    def default(self) -> LLMEntry | None:
+        """The model that an admin made the default, if it is enabled."""
+        entry = self.index.by_id.get(self.default_model_id) if self.default_model_id else None
+        return entry if entry is not None and entry.is_active else None
+
+    def preset(self, slug: str, owner_id: Hashable | None) -> RankedList | None:
+        return _own_first(self.presets.get(slug, ()), owner_id)
+
+    def preset_of_module(self, module: str) -> RankedList | None:
+        found = (ranked for lists in self.presets.values() for ranked in lists)
+        return next((r for r in found if r.module == module and r.is_module_default and r.owner_id is None), None)
+
+    def route(self, name: str, owner_id: Hashable | None) -> RankedList | None:
+        return _own_first(self.routes.get(name, ()), owner_id)
+
+    def credentials_of(self, provider_id: Hashable) -> tuple[CredentialEntry, ...]:
+        return self.credentials.get(provider_id, ())
+
+    def revealed(self, credential_id: Hashable) -> Secret | None:
+        """A secret opened less than five minutes ago."""
+        found = self._revealed.get(credential_id)
+        return found[1] if found is not None and found[0] > time.monotonic() else None
+
+    # --- reading the database (each may raise DatabaseError; never call them on an event loop's thread) --------------
+
+    def reveal(self, credential_id: Hashable) -> Secret:
+        """Open a credential's secret. Raises DecryptError (the row is marked then)."""
+        found = self.revealed(credential_id)
+        if found is not None:
+            return found
+        credential = Credential.objects.select_related("provider").filter(pk=credential_id).first()
+        if credential is None:
+            raise DecryptError("the credential is gone")
+        secret: Secret = credential.reveal()
+        self._revealed[credential_id] = (time.monotonic() + REVEALED_S, secret)
+        return secret
+
+    def refresh(self) -> bool:
+        """Load what is missing: all at first, then what the change log names. Answers whether anything changed."""
+        with self._lock:
+            now = time.monotonic()
+            self._revealed = {key: kept for key, kept in self._revealed.items() if kept[0] > now}
+            if self.sequence < 0 or now - self.loaded_at > FULL_RELOAD_S:
+                tables = self._load_all()
+            else:
+                tables = self._apply_changes()
+            if tables:
+                for listener in self.listeners:
+                    listener(tables)
+            self.fresh_at = now
+            return bool(tables)
+
+    def _load_all(self) -> frozenset[str]:
+        with transaction.atomic():
+            sequence = RegistryChange.objects.order_by("-sequence").values_list("sequence", flat=True).first() or 0
+            providers = {entry.id: entry for entry in rows.read_providers()}
+            index = EntryIndex(rows.read_models(providers))
+            self.providers, self.index = providers, index
+            self.credentials = _by_provider(rows.read_credentials())
+            self._load_small()
+        self.sequence = sequence
+        self.loaded_at = time.monotonic()
+        return EVERYTHING
+
+    def _load_small(self) -> None:
+        """What is few enough to be read whole at any change of it."""
+        self.presets = _by_name(rows.read_presets())
+        self.routes = _by_name(rows.read_routes())
+        self.default_model_id = rows.default_model_id()
+        self.rules = read_rules()
+
+    def _apply_changes(self) -> frozenset[str]:
+        noted = RegistryChange.objects.filter(sequence__gt=self.sequence).order_by("sequence")
+        changes = list(noted.values_list("sequence", "table", "row")[:5000])
+        if not changes:
+            return frozenset()
+        tables: dict[str, set[UUID]] = defaultdict(set)
+        for _, table, row in changes:
+            tables[table].add(row)
+        self._apply_providers(tables)
+        self._apply_models(tables)
+        if "registry_credential" in tables:
+            self._apply_credentials(tables["registry_credential"])
+        if set(tables) - _MODEL_TABLES - _OTHERS_TABLES - {"registry_credential"} or "registry_llmmodel" in tables:
+            self._load_small()
+        self.sequence = changes[-1][0]
+        return frozenset(tables)
+
+    def _apply_providers(self, tables: dict[str, set[UUID]]) -> None:
+        """Take changed providers; their models are rebuilt with them, and vanish with them."""
+        keys = tables.get("registry_provider", set())
+        if not keys:
+            return
+        self.providers = {key: entry for key, entry in self.providers.items() if key not in keys}
+        self.providers.update({entry.id: entry for entry in rows.read_providers(keys)})
+        touched = {entry.id for entry in self.index.by_id.values() if entry.endpoint and entry.endpoint.id in keys}
+        tables.setdefault("registry_llmmodel", set()).update(key for key in touched if isinstance(key, UUID))
+        for key in keys - set(self.providers):
+            self.credentials.pop(key, None)
+
+    def _apply_models(self, tables: dict[str, set[UUID]]) -> None:
+        keys = set(tables.get("registry_llmmodel", ()))
+        if not _MODEL_TABLES.isdisjoint(tables):
+            keys |= self._models_touched(tables)
+        found = {entry.id: entry for entry in rows.read_models(self.providers, keys)} if keys else {}
+        for key in keys:
+            if key in found:
+                self.index.put(found[key])
+            else:
+                self.index.remove(key)
+
+    def _models_touched(self, tables: dict[str, set[UUID]]) -> set[UUID]:
+        """Models whose price or rule changed. Its row may be gone: then the models that held it in memory tell."""
+        prices, rules = tables.get("registry_modelprice", set()), tables.get("registry_modelaccess", set())
+        touched = rows.models_of(prices, rules)
+        for key, entry in self.index.by_id.items():
+            held = any(price.id in prices for price in entry.prices)
+            if isinstance(key, UUID) and (held or (rules and entry.allowed_group_ids is not None)):
+                touched.add(key)
+        return touched
+
+    def _apply_credentials(self, keys: set[UUID]) -> None:
+        for key in keys:
+            self._revealed.pop(key, None)
+        kept = [entry for entries in self.credentials.values() for entry in entries if entry.id not in keys]
+        self.credentials = _by_provider([*kept, *rows.read_credentials(keys)])
+
+
+def _own_first(lists: tuple[RankedList, ...], owner_id: Hashable | None) -> RankedList | None:
+    mine = next((ranked for ranked in lists if owner_id is not None and ranked.owner_id == owner_id), None)
+    return mine or next((ranked for ranked in lists if ranked.owner_id is None), None)
+
+
+def _by_name(lists: list[RankedList]) -> dict[str, tuple[RankedList, ...]]:
+    found: dict[str, tuple[RankedList, ...]] = {}
+    for ranked in lists:
+        found[ranked.name] = (*found.get(ranked.name, ()), ranked)
+    return found
+
+
+def _by_provider(entries: list[CredentialEntry]) -> dict[Hashable, tuple[CredentialEntry, ...]]:
+    found: dict[Hashable, list[CredentialEntry]] = defaultdict(list)
+    for entry in entries:
+        found[entry.provider_id].append(entry)
+    return {
+        key: tuple(sorted(group, key=lambda entry: (-entry.weight, entry.label, str(entry.id))))
+        for key, group in found.items()
+    }
+
+
+_snapshot = Snapshot()
+
+
+def shared_snapshot() -> Snapshot:
+    """This process's snapshot."""
+    return _snapshot
+
+
+def refresh_quietly(snapshot: Snapshot) -> bool:
+    """Refresh, and say whether the database could be read; a failure is logged once a change of state."""
+    was_fresh = snapshot.age_s < 5
+    try:
+        close_old_connections()
+        snapshot.refresh()
+    except DatabaseError as error:
+        if was_fresh:
+            log.warning("The database can't be read (%s); serving from memory.", type(error).__name__)
+        return False
+    finally:
+        close_old_connections()
+    return True
