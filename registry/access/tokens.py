@@ -1,0 +1,90 @@
+"""From what a client presents to the principal it stands for, and tokens that the hub's own pages use.
+
+Looks only in the snapshot: whether the database answers has no say in whether a token is good.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hmac
+import ipaddress
+import time
+from typing import Any, Protocol
+
+from django.utils import timezone
+
+from registry.access.principals import Principal, TokenEntry
+from registry.models.access_token import AccessToken, digest_of, prefix_of
+
+SESSION_TOKEN_S = 600
+
+
+class TokenError(Exception):
+    """The presented token opens nothing: `code` says why, in words that help its holder and nobody else."""
+
+    def __init__(self, message: str, *, code: str = "invalid_api_key", status: int = 401) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+
+
+class Tokens(Protocol):
+    """Where tokens and users are looked up: the snapshot."""
+
+    def principal_of(self, token: TokenEntry) -> Principal | None: ...
+
+
+def verify(token: TokenEntry | None, presented: str) -> TokenEntry:
+    """Check the secret and the token's life. Raises TokenError, in the same words for a wrong prefix or secret."""
+    expected = token.digest if token else digest_of("llmhub_nobody")
+    matches = hmac.compare_digest(digest_of(presented), expected)
+    if token is None or not matches:
+        raise TokenError("The access token is not valid.")
+    if token.revoked_at is not None:
+        raise TokenError("The access token was revoked.", code="token_revoked")
+    if token.expires_at is not None and token.expires_at <= time.time():
+        raise TokenError("The access token has expired.", code="token_expired")
+    return token
+
+
+def check_network(token: TokenEntry, address: str) -> None:
+    """Refuse a token used from outside its networks. Raises TokenError."""
+    if not token.networks:
+        return
+    try:
+        client = ipaddress.ip_address(address)
+    except ValueError:
+        client = None
+    if client is None or not any(
+        client in network for network in map(ipaddress.ip_network, token.networks) if network.version == client.version
+    ):
+        raise TokenError("The access token may not be used from this address.", code="address_not_allowed", status=403)
+
+
+def check_scope(token: TokenEntry | None, scope: str) -> None:
+    """Raises TokenError when the token was not given `scope`; a caller without a token has all."""
+    if token is not None and scope not in token.scopes:
+        raise TokenError(f"The access token has no scope {scope!r}.", code="insufficient_scope", status=403)
+
+
+def mint_session_token(user: Any) -> tuple[str, dt.datetime]:
+    """A short-lived token for one of the hub's own pages: answers the plaintext and when it ends."""
+    expires_at = timezone.now() + dt.timedelta(seconds=SESSION_TOKEN_S)
+    AccessToken.objects.filter(owner=user, session=True, expires_at__lt=timezone.now()).delete()
+    _, plaintext = AccessToken.mint(
+        owner=user, name="browser session", session=True, expires_at=expires_at, scopes=["chat", "models"]
+    )
+    return plaintext, expires_at
+
+
+__all__ = [
+    "SESSION_TOKEN_S",
+    "TokenError",
+    "Tokens",
+    "check_network",
+    "check_scope",
+    "mint_session_token",
+    "prefix_of",
+    "verify",
+]
