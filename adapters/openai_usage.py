@@ -129,6 +129,8 @@ def encode_usage(usage: Usage) -> dict[str, Any] | None:
         reported = {key: value for key, value in details.items() if value is not None}
         if reported:
             body[name] = reported
+    if usage.provider_cost_usd is not None:
+        body["cost"] = float(usage.provider_cost_usd)  # USD, a number as OpenRouter writes it
     return body
 
 

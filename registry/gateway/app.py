@@ -1,16 +1,91 @@
-"""The lane's ASGI application: every call to a model comes in here."""
+"""The lane's ASGI application: every call to a model comes in here. Routes, authenticates, answers errors.
+
+No DRF, no session, and no database query except what a request itself asks for.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from adapters.base import ClientCodec
+from adapters.errors import LLMError
+from adapters.openai_chat_client import OpenAIChatClientCodec
+from registry.access.tokens import TokenError
+from registry.client import new_request_id
+from registry.gateway import chat, hub, models
+from registry.gateway.http import Answer, ClientGone, Request
+from registry.gateway.worker import Unavailable, Worker, this_worker
+from registry.usage.journal import JournalError
+
+log = logging.getLogger("llmhub.lane")
+
+Endpoint = Callable[[Worker, Request, Answer], Awaitable[None]]
+
+ROUTES: dict[str, dict[str, Endpoint]] = {
+    "/v1/chat/completions": {"POST": chat.completions},
+    "/v1/models": {"GET": models.list_models},
+    "/api/llm/chat": {"POST": hub.chat},
+    "/api/llm/resolve": {"POST": hub.resolve},
+    "/api/llm/test-call": {"POST": hub.test_call},
+}
+_OPENAI = OpenAIChatClientCodec()
 
 
-async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Answers 503 in OpenAI's error shape until the lane's routes are in place."""
-    error = {"message": "The lane is not in place yet.", "type": "server_error", "param": None, "code": "unavailable"}
-    body = json.dumps({"error": error}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 503, "headers": headers, "trailers": False})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+class Refused(LLMError):
+    """The lane's own no, before any model: a bad token, an unknown path."""
+
+    def __init__(self, message: str, *, code: str, status: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """The ASGI callable that llmhub.asgi sends `/v1/` and the call routes to."""
+    if scope["type"] != "http":
+        return
+    request = Request(scope, receive, new_request_id())
+    answer = Answer(send, request.id)
+    try:
+        worker = this_worker()
+        await worker.ready()
+        await _endpoint(request)(worker, request, answer)
+    except ClientGone:
+        return
+    except TokenError as error:
+        await refuse(answer, request, Refused(error.message, code=error.code, status=error.status))
+    except LLMError as error:
+        await refuse(answer, request, error)
+    except JournalError:
+        log.error("The usage journal can't be written: calls are refused until it can.")
+        await refuse(answer, request, Unavailable("The hub can't note usage just now.", retry_after_s=5))
+    except Exception:
+        log.exception("%s failed", request.id)
+        await refuse(answer, request, Refused("The hub failed.", code="internal_error", status=500))
+
+
+def _endpoint(request: Request) -> Endpoint:
+    path = request.path.rstrip("/")
+    methods = ROUTES.get(path)
+    if methods is None and path.startswith("/v1/models/"):
+        methods = {"GET": models.show_model}
+    if methods is None:
+        raise Refused(f"There is nothing at {path or '/'}.", code="not_found", status=404)
+    endpoint = methods.get(request.method)
+    if endpoint is None:
+        allowed = ", ".join(methods)
+        raise Refused(f"{path} takes {allowed}, not {request.method}.", code="method_not_allowed", status=405)
+    return endpoint
+
+
+async def refuse(answer: Answer, request: Request, error: LLMError, codec: ClientCodec = _OPENAI) -> None:
+    """Answer an error in the client's dialect, when nothing was answered yet."""
+    if answer.started:
+        return
+    if error.status == 401:
+        answer.set("www-authenticate", 'Bearer realm="llmhub"')
+    if error.retry_after_s is not None:
+        answer.set("retry-after", str(max(1, round(error.retry_after_s))))
+    await answer.json(error.status, codec.encode_error(error, request_id=request.id))

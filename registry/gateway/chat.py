@@ -1,0 +1,138 @@
+"""POST /v1/chat/completions: OpenAI's chat dialect in front of every provider."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from adapters.base import ClientCodec, StreamEncoder
+from adapters.errors import LLMError
+from adapters.openai_chat_client import OpenAIChatClientCodec
+from adapters.types import ChatRequest, Usage, UsageReported
+from registry.access.principals import Principal
+from registry.client import CallResult, NoCandidateError
+from registry.gateway.calls import ask_of, intent_of, name_candidate, take_fallbacks, take_requirements
+from registry.gateway.http import EVENT_STREAM, Answer, Request, unless_gone
+from registry.gateway.worker import Worker
+from registry.routing.resolve import Ask
+from registry.usage.ledger import CallIntent, Cost
+from registry.usage.opened_call import OpenedCall
+
+CODEC = OpenAIChatClientCodec()
+
+
+async def completions(worker: Worker, request: Request, answer: Answer) -> None:
+    principal = await worker.authenticate(request, "chat")
+    body = await request.json()
+    requested = body.get("model")
+    requirements = take_requirements(body, requested if isinstance(requested, str) else None)
+    fallbacks = take_fallbacks(body)
+    asked = CODEC.parse_request(body)
+    ask, conversation_id = await ask_of(
+        worker, request, principal, asked.request, model=asked.model, fallbacks=fallbacks, requirements=requirements
+    )
+    intent = intent_of(
+        request, principal, ask, dialect=CODEC.dialect, streamed=asked.stream, conversation_id=conversation_id
+    )
+    explain = request.headers.get("x-llmhub-explain") == "1"
+    serve = stream_answer if asked.stream else whole_answer
+    await serve(worker, request, answer, CODEC, ask, asked.request, principal, intent, explain)
+
+
+async def whole_answer(
+    worker: Worker,
+    request: Request,
+    answer: Answer,
+    codec: ClientCodec,
+    ask: Ask,
+    chat: ChatRequest,
+    principal: Principal,
+    intent: CallIntent,
+    explain: bool,
+) -> None:
+    """Call, and answer when the reply is whole; a client that leaves ends the upstream's call too."""
+    try:
+        result: CallResult = await unless_gone(
+            request, worker.client.call(ask, chat, principal=principal, intent=intent)
+        )
+    except NoCandidateError as error:
+        await refuse_explained(answer, request, codec, error, explain)
+        return
+    name_candidate(answer, result.candidate, result.attempts)
+    if result.cost.total is not None:
+        answer.set("x-llmhub-cost", f"{result.cost.total:f}")
+    response = replace(result.response, usage=with_cost(result.response.usage, result.cost))
+    encoded = codec.encode_response(response, request_id=request.id, model=result.candidate.entry.name)
+    if explain:
+        encoded["llmhub"] = result.resolution.as_dict()
+    await answer.json(200, encoded)
+
+
+async def stream_answer(
+    worker: Worker,
+    request: Request,
+    answer: Answer,
+    codec: ClientCodec,
+    ask: Ask,
+    chat: ChatRequest,
+    principal: Principal,
+    intent: CallIntent,
+    explain: bool,
+) -> None:
+    """Call, and pass the reply on as it arrives. After the first byte an error is an event, and nothing follows it."""
+    try:
+        await unless_gone(request, _stream(worker, request, answer, codec, ask, chat, principal, intent))
+    except NoCandidateError as error:
+        await refuse_explained(answer, request, codec, error, explain)
+
+
+async def _stream(
+    worker: Worker,
+    request: Request,
+    answer: Answer,
+    codec: ClientCodec,
+    ask: Ask,
+    chat: ChatRequest,
+    principal: Principal,
+    intent: CallIntent,
+) -> None:
+    opened = await worker.client.open_stream(ask, chat, principal=principal, intent=intent)
+    async with opened:
+        name = opened.candidate.entry.name
+        encoder = codec.stream_encoder(request_id=request.id, model=name, include_usage=chat.include_usage)
+        name_candidate(answer, opened.candidate, opened.record.tries)
+        await answer.start(200, EVENT_STREAM)
+        try:
+            async for _, events in opened:
+                data = b"".join([encoder.encode(event) for event in events])
+                if data:
+                    await answer.piece(data)
+        except LLMError as error:
+            await answer.end(encoder.error(error, request_id=request.id))
+            return
+        await answer.end(_closing(opened, encoder))
+
+
+def _closing(opened: OpenedCall, encoder: StreamEncoder) -> bytes:
+    """The last usage with what it cost, which is known only now, and the dialect's own end."""
+    last = b""
+    if opened.usage.reported:
+        last = encoder.encode(UsageReported(usage=with_cost(opened.usage, opened.record.cost)))
+    return last + encoder.finish()
+
+
+def with_cost(usage: Usage, cost: Cost) -> Usage:
+    """The usage as the client sees it: `cost` is what the hub reckons, not what the provider said."""
+    total = None if cost.total is None else f"{cost.total:f}"
+    return replace(usage, provider_cost_usd=total) if usage.reported else usage
+
+
+async def refuse_explained(
+    answer: Answer, request: Request, codec: ClientCodec, error: NoCandidateError, explain: bool
+) -> None:
+    """The refusal in the client's dialect, with the candidates' fates where the client asked for them."""
+    body = codec.encode_error(error, request_id=request.id)
+    if explain:
+        body["llmhub"] = error.resolution.as_dict()
+    if error.retry_after_s is not None:
+        answer.set("retry-after", str(max(1, round(error.retry_after_s))))
+    await answer.json(error.status, body)

@@ -1,0 +1,158 @@
+"""The lane's own small HTTP layer over ASGI: requests, answers, the client's leaving. Knows nothing of models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+from django.conf import settings
+
+from adapters.errors import InvalidRequestError
+
+JSON = (b"content-type", b"application/json")
+EVENT_STREAM = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+class BodyTooLarge(InvalidRequestError):
+    code = "request_too_large"
+    status = 413
+
+
+class Request:
+    """One HTTP request. `headers` has lower-case names; a repeated header keeps its last value."""
+
+    __slots__ = ("_receive", "headers", "id", "method", "path", "scope")
+
+    def __init__(self, scope: Any, receive: Any, request_id: str) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.id = request_id
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+
+    @property
+    def client_address(self) -> str:
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
+
+    @property
+    def query(self) -> dict[str, str]:
+        parsed = parse_qs(self.scope.get("query_string", b"").decode("latin-1"))
+        return {name: values[-1] for name, values in parsed.items()}
+
+    async def body(self) -> bytes:
+        """Read the body whole. Raises BodyTooLarge, ClientGone."""
+        limit: int = settings.LLMHUB_MAX_BODY_BYTES
+        if _declared_length(self.headers) > limit:
+            raise BodyTooLarge(f"The request is larger than {limit} bytes.")
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > limit:
+                raise BodyTooLarge(f"The request is larger than {limit} bytes.")
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def json(self) -> dict[str, Any]:
+        """Read the body as a JSON object. Raises InvalidRequestError with a sentence a person understands."""
+        body = await self.body()
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequestError(f"The body is not valid JSON: {_first_line(error)}.") from error
+        if not isinstance(value, dict):
+            raise InvalidRequestError("The body must be a JSON object.")
+        return value
+
+    async def gone(self) -> None:
+        """Return when the client has left. Call only after the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def _declared_length(headers: Mapping[str, str]) -> int:
+    text = headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0].rstrip(".")[:200]
+
+
+class Answer:
+    """Writes one answer. `headers` set before `start` go out with it."""
+
+    __slots__ = ("_send", "headers", "started")
+
+    def __init__(self, send: Any, request_id: str) -> None:
+        self._send = send
+        self.started = False
+        self.headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
+
+    def set(self, name: str, value: str) -> None:
+        """Add a header; what no header may hold is left out of the value."""
+        self.headers.append((name.encode(), header_safe(value)))
+
+    async def json(self, status: int, body: Any) -> None:
+        await self.encoded(status, orjson.dumps(body))
+
+    async def encoded(self, status: int, body: bytes) -> None:
+        """A whole JSON body that is bytes already."""
+        await self.start(status, (JSON, (b"content-length", b"%d" % len(body))))
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def start(self, status: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self.headers]})
+
+    async def piece(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+def header_safe(value: str) -> bytes:
+    """A header value in visible ASCII; other characters become `?`."""
+    return "".join(char if " " <= char <= "~" else "?" for char in value)[:300].encode()
+
+
+async def unless_gone(request: Request, work: Any) -> Any:
+    """Await `work`, cancelled at once when the client leaves first; then raises ClientGone after it has ended."""
+    task = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(request.gone())
+    try:
+        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            pass
+        raise ClientGone
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    finally:
+        watch.cancel()

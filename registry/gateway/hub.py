@@ -1,0 +1,218 @@
+"""The hub's own call routes: POST /api/llm/chat, /api/llm/resolve and /api/llm/test-call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from adapters import create_adapter
+from adapters.chat_request import read_chat_request
+from adapters.errors import InvalidRequestError
+from adapters.kinds import KINDS
+from adapters.types import ChatRequest, ChatResult
+from registry.access.principals import Principal
+from registry.client import CallResult, NoCandidateError, needs_of
+from registry.gateway.calls import conversation_of, intent_of, name_candidate
+from registry.gateway.chat import CODEC, refuse_explained
+from registry.gateway.http import Answer, Request, unless_gone
+from registry.gateway.worker import Worker
+from registry.routing.requirements import NAMES, read_requirements
+from registry.routing.resolve import Ask, Candidate
+
+_FIELDS = {
+    "provider",
+    "model",
+    "messages",
+    "params",
+    "module",
+    "conversation",
+    "mock",
+    "adapter",
+    "tier",
+    "preset",
+    "models",
+    "llm_id",
+    "tools",
+}
+
+
+async def chat(worker: Worker, request: Request, answer: Answer) -> None:
+    """Answer `reply`, `raw`, `usage` and `request_id`; 400 for a bad payload, 502 for an upstream's failure."""
+    principal = await worker.authenticate(request, "chat")
+    body = await request.json()
+    _known(body, _FIELDS)
+    chat_request = _chat_request(body)
+    ask, conversation_id = await _ask(worker, principal, body, chat_request)
+    if _flag(body, "mock"):
+        await answer.json(200, {**_result(await mock(chat_request)), "mock": True, "request_id": request.id})
+        return
+    intent = intent_of(request, principal, ask, dialect="llmhub", streamed=False, conversation_id=conversation_id)
+    rewrite = _adapter_override(body, principal)
+    try:
+        result: CallResult = await unless_gone(
+            request, worker.client.call(ask, chat_request, principal=principal, intent=intent, rewrite=rewrite)
+        )
+    except NoCandidateError as error:
+        await refuse_explained(answer, request, CODEC, error, explain=True)
+        return
+    name_candidate(answer, result.candidate, result.attempts)
+    await answer.json(200, {**_called(result), "request_id": request.id})
+
+
+async def resolve(worker: Worker, request: Request, answer: Answer) -> None:
+    """Say whom the same call would go to, who was dropped, and why. Calls nobody."""
+    principal = await worker.authenticate(request, "chat")
+    body = await request.json()
+    _known(body, _FIELDS | NAMES)
+    request_given = body.get("messages") is not None
+    chat_request = _chat_request(body) if request_given else None
+    ask, _ = await _ask(worker, principal, body, chat_request)
+    resolution = worker.client.resolve(ask, principal=principal)
+    await answer.json(200, {**resolution.as_dict(), "request_id": request.id})
+
+
+async def test_call(worker: Worker, request: Request, answer: Answer) -> None:
+    """A call for trying a provider out; without one, or with `stub`, the last user message comes back."""
+    principal = await worker.authenticate(request, "chat")
+    body = await request.json()
+    _known(body, {"registry_id", "model", "messages", "params"})
+    slug = _text(body, "registry_id")
+    chat_request = _chat_request(body)
+    if slug in (None, "stub") or not _has_provider(worker, principal, slug):
+        data = {**_result(await mock(chat_request)), "provider": "stub", "model": "stub"}
+        await answer.json(200, {"data": data, "request_id": request.id})
+        return
+    ask = Ask(provider=slug, model=_text(body, "model"), needs=needs_of(chat_request))
+    intent = intent_of(request, principal, ask, dialect="llmhub", streamed=False)
+    try:
+        result: CallResult = await unless_gone(
+            request, worker.client.call(ask, chat_request, principal=principal, intent=intent)
+        )
+    except NoCandidateError as error:
+        await refuse_explained(answer, request, CODEC, error, explain=True)
+        return
+    name_candidate(answer, result.candidate, result.attempts)
+    await answer.json(200, {"data": _called(result), "request_id": request.id})
+
+
+async def mock(chat_request: ChatRequest) -> ChatResult:
+    """A deterministic reply that calls nobody and costs nothing."""
+    return await create_adapter("stub", model="stub").chat(chat_request)
+
+
+def _has_provider(worker: Worker, principal: Principal, slug: str) -> bool:
+    return any(
+        entry.slug == slug and entry.owner_id in (None, principal.user_id)
+        for entry in worker.snapshot.providers.values()
+    )
+
+
+def _result(result: ChatResult) -> dict[str, Any]:
+    return {"reply": result.reply, "raw": dict(result.raw), "usage": _usage(result)}
+
+
+def _called(result: CallResult) -> dict[str, Any]:
+    total = result.cost.total
+    return {
+        "reply": result.reply,
+        "raw": dict(result.raw),
+        "usage": _usage(result),
+        "provider": result.candidate.provider.slug,
+        "model": result.candidate.entry.name,
+        "finish_reason": result.response.finish_reason,
+        "cost": None if total is None else f"{total:f}",
+        "cost_status": result.cost.status,
+        "credential_scope": result.candidate.scope,
+        "attempts": result.attempts,
+        "warnings": list(result.response.warnings),
+    }
+
+
+def _usage(result: ChatResult | CallResult) -> dict[str, Any]:
+    usage = result.usage
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+
+
+def _known(body: Mapping[str, Any], names: set[str] | frozenset[str]) -> None:
+    unknown = sorted(set(body) - names)
+    if unknown:
+        raise InvalidRequestError(f"There is no field {unknown[0]!r}.", param=unknown[0])
+
+
+def _chat_request(body: Mapping[str, Any]) -> ChatRequest:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequestError("'messages' takes a list of at least one message.", param="messages")
+    params = body.get("params") or {}
+    if not isinstance(params, dict):
+        raise InvalidRequestError("'params' takes an object.", param="params")
+    if params.get("stream"):
+        raise InvalidRequestError("This route answers whole; /v1/chat/completions streams.", param="params.stream")
+    options = {name: value for name, value in params.items() if name != "stream"}
+    if body.get("tools") is not None:
+        options["tools"] = body["tools"]
+    return read_chat_request(messages, options, "openai.chat")
+
+
+async def _ask(
+    worker: Worker, principal: Principal, body: Mapping[str, Any], chat_request: ChatRequest | None
+) -> tuple[Ask, UUID | None]:
+    conversation_id, bound = await conversation_of(worker, principal, _text(body, "conversation"))
+    fallbacks = body.get("models") or []
+    if not isinstance(fallbacks, list) or not all(isinstance(name, str) for name in fallbacks):
+        raise InvalidRequestError("'models' takes a list of names.", param="models")
+    asked = {name: value for name, value in body.items() if name in NAMES and name != "provider"}
+    ask = Ask(
+        model=_text(body, "model"),
+        models=tuple(fallbacks),
+        llm_id=_text(body, "llm_id"),
+        tier=_text(body, "tier"),
+        preset=_text(body, "preset"),
+        module=_text(body, "module"),
+        provider=_text(body, "provider"),
+        conversation_model_id=bound,
+        requirements=read_requirements(asked),
+        needs=needs_of(chat_request) if chat_request else frozenset(),
+    )
+    return ask, conversation_id
+
+
+def _adapter_override(body: Mapping[str, Any], principal: Principal) -> Any:
+    """For admins: speak another adapter kind to the chosen provider."""
+    kind = _text(body, "adapter")
+    if kind is None:
+        return None
+    if not principal.is_admin:
+        raise InvalidRequestError("Only an admin may override the adapter.", param="adapter")
+    if kind not in KINDS:
+        raise InvalidRequestError(f"There is no adapter kind {kind!r}.", param="adapter")
+
+    def rewrite(candidate: Candidate) -> Candidate:
+        return replace(candidate, provider=replace(candidate.provider, kind=kind))
+
+    return rewrite
+
+
+def _text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > 512:
+        raise InvalidRequestError(f"{name!r} takes a text.", param=name)
+    return value
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"{name!r} takes true or false.", param=name)
+    return value

@@ -1,0 +1,96 @@
+"""GET /v1/models and /v1/models/{id}: what the caller may use, in OpenAI's shape with OpenRouter's additions."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from registry.access.principals import Principal
+from registry.catalog.entries import LLMEntry
+from registry.client import NoCandidateError, refusal
+from registry.gateway.http import Answer, Request
+from registry.gateway.worker import Worker
+from registry.routing.resolve import Ask, Dropped, Resolution
+
+_MILLION = Decimal(1_000_000)
+_PRICES = {
+    "prompt": "input_per_1m",
+    "completion": "output_per_1m",
+    "input_cache_read": "cache_read_per_1m",
+    "input_cache_write": "cache_write_per_1m",
+    "internal_reasoning": "reasoning_per_1m",
+}
+_PARAMETER_OF = {
+    "tools": ("tools", "tool_choice"),
+    "json_mode": ("response_format",),
+    "json_schema": ("structured_outputs",),
+    "reasoning": ("reasoning", "reasoning_effort"),
+}
+
+
+async def list_models(worker: Worker, request: Request, answer: Answer) -> None:
+    principal = await worker.authenticate(request, "models")
+    entries = worker.snapshot.active(principal.user_id)
+    usable = sorted((entry for entry in entries if principal.may_use(entry)), key=lambda entry: entry.name)
+    await answer.json(200, {"object": "list", "data": [encode_model(entry) for entry in usable]})
+
+
+async def show_model(worker: Worker, request: Request, answer: Answer) -> None:
+    principal = await worker.authenticate(request, "models")
+    name = request.path.removeprefix("/v1/models/")
+    await answer.json(200, encode_model(find_model(worker, principal, name)))
+
+
+def find_model(worker: Worker, principal: Principal, name: str) -> LLMEntry:
+    """The model a caller means by `name`. Raises NoCandidateError (404)."""
+    entries = worker.snapshot.named(name, principal.user_id)
+    by_id = worker.snapshot.by_id(name) if not entries else None
+    for entry in (*entries, *([by_id] if by_id else [])):
+        if entry.is_active and principal.may_use(entry):
+            return entry
+    dropped = Dropped(name=name, code="not_found", reason=f"There is no model {name!r} that you may use.")
+    error: NoCandidateError = refusal(Resolution(candidates=(), dropped=(dropped,)), Ask(model=name))
+    raise error
+
+
+def encode_model(entry: LLMEntry) -> dict[str, Any]:
+    """One row of the list. Prices are USD per token as decimal text, the way OpenRouter gives them."""
+    body: dict[str, Any] = {
+        "id": entry.name,
+        "object": "model",
+        "created": entry.created,
+        "owned_by": entry.provider,
+        "name": entry.name,
+        "canonical_slug": f"{entry.provider}/{entry.model}",
+        "description": entry.description,
+        "context_length": entry.context_length,
+        "architecture": {
+            "input_modalities": ["text", *(["image"] if entry.capability("vision") == "yes" else [])],
+            "output_modalities": ["image"] if entry.capability("images") == "yes" else ["text"],
+        },
+        "pricing": _prices(entry),
+        "top_provider": {"context_length": entry.context_length, "max_completion_tokens": entry.max_output_tokens},
+        "supported_parameters": _parameters(entry),
+        "tier": entry.tier.value,
+        "tags": sorted(entry.tags),
+    }
+    if entry.retires_on:
+        body["shutdown_date"] = body["expiration_date"] = entry.retires_on.isoformat()
+    return body
+
+
+def _prices(entry: LLMEntry) -> dict[str, str]:
+    price = entry.price_at()
+    if price is None:
+        return {}
+    return {
+        name: f"{(price.rates[rate] / _MILLION).normalize():f}" for name, rate in _PRICES.items() if rate in price.rates
+    }
+
+
+def _parameters(entry: LLMEntry) -> list[str]:
+    known = set(entry.known_params)
+    for capability, names in _PARAMETER_OF.items():
+        if entry.capability(capability) == "yes":
+            known.update(names)
+    return sorted(known)
