@@ -62,8 +62,12 @@ class DjangoLLMRegistry:
 
     async def conversation_model_id(self, conversation_id: Any) -> Hashable | None:
         """The model that a conversation of this registry's user is bound to."""
-        row = Conversation.objects.filter(pk=conversation_id, owner=self.user_id)
-        return await row.values_list("llm_model_id", flat=True).afirst()
+        owner: Any = self.user_id
+        return (
+            await Conversation.objects.filter(pk=conversation_id, owner=owner)
+            .values_list("llm_model_id", flat=True)
+            .afirst()
+        )
 
 
 def _in_a_thread_if_async(snapshot: Snapshot) -> None:
