@@ -31,13 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
     install = commands.add_parser("install", help="install a lock into a virtualenv")
     install.add_argument("--lock", default="requirements.txt")
     install.add_argument("--venv", default=".venv")
+    install.add_argument("--compiles", action="store_true", help="the lock holds C++ that is compiled here")
     options = parser.parse_args(arguments)
     try:
         check_python()
         if options.command == "run":
             run()
         else:
-            install_lock(ROOT / options.lock, ROOT / options.venv)
+            install_lock(ROOT / options.lock, ROOT / options.venv, compiles=options.compiles)
     except CannotStart as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
@@ -92,7 +93,7 @@ def check_port(host: str, port: int) -> None:
             ) from None
 
 
-def install_lock(lock: Path, venv: Path) -> Path:
+def install_lock(lock: Path, venv: Path, *, compiles: bool = False) -> Path:
     """The virtualenv's Python, with exactly what the lock names installed; does nothing when that was done before.
 
     uv when it is on PATH, pip otherwise: both check every file against the lock's hashes and use the package index that
@@ -108,8 +109,12 @@ def install_lock(lock: Path, venv: Path) -> Path:
         return python
     installer = [uv, "pip", "install", "--python", str(python)] if uv else [str(python), "-m", "pip", "install"]
     quiet = ["--quiet", "--compile-bytecode"] if uv else ["--quiet", "--disable-pip-version-check", "--no-input"]
+    takes = "up to a minute"
+    if compiles:
+        check_compilers()
+        takes = "about five minutes, it compiles"
     begun = time.monotonic()
-    progress(f"Installing {lock.name} with {'uv' if uv else 'pip'} (the first time takes up to a minute)")
+    progress(f"Installing {lock.name} with {'uv' if uv else 'pip'} (the first time takes {takes})")
     command = [*installer, *quiet, "--require-hashes", "-r", str(lock)]
     if subprocess.run(command, cwd=str(ROOT)).returncode != 0:
         raise CannotStart(f"Installing {lock.name} failed; the installer's own words are above.")
@@ -154,6 +159,22 @@ def check_venv_module() -> None:
             f"This Python cannot make virtualenvs (no venv or ensurepip module): on Debian and Ubuntu "
             f"run `apt install python{minor}-venv`, or install uv, and try again."
         ) from None
+
+
+def check_compilers() -> None:
+    """Raise when llama.cpp could not be compiled; else say what to leave out.
+
+    Not for this processor alone, since the cache may move to an older one; no image models; little optimisation, which
+    a model of 200 kB does not need and which takes most of the compiler's time.
+    """
+    missing = [name for name in ("gcc", "g++", "cmake") if not shutil.which(name)]
+    if missing:
+        raise CannotStart(
+            f"Compiling the real model server needs {', '.join(missing)}: on Debian and Ubuntu run "
+            "`apt install gcc g++ cmake`, and try again."
+        )
+    flags = "-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DCMAKE_C_FLAGS_RELEASE=-O1 -DCMAKE_CXX_FLAGS_RELEASE=-O1"
+    os.environ.setdefault("CMAKE_ARGS", flags)
 
 
 def progress(line: str) -> None:

@@ -1,7 +1,9 @@
-"""Fixtures that every test may use: the four people of the visibility matrix."""
+"""Fixtures that every test may use: the four people of the visibility matrix, and the browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,3 +40,16 @@ def charlie(db: None) -> AbstractUser:
 def admin(db: None) -> AbstractUser:
     """The administrator."""
     return make_user("admin", superuser=True)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """A Chromium of the machine (LLMHUB_CHROMIUM names one). Missing: a skip by name, or a failure if required."""
+    names = (os.environ.get("LLMHUB_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if name and (found := shutil.which(name))), "")
+    if not path:
+        reason = "no browser: install chromium, or name one in LLMHUB_CHROMIUM"
+        if os.environ.get("LLMHUB_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path

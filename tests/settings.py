@@ -17,13 +17,13 @@ from pathlib import Path
 _data_dir = Path(tempfile.mkdtemp(prefix="llmhub-tests-"))
 atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)
 
-for _name in [name for name in os.environ if name.startswith(("DJANGO_", "COMFYVN_LLM_"))]:
-    if _name != "DJANGO_SETTINGS_MODULE":
+# What steers the suite itself; every other setting and key of the developer's goes.
+KEPT = ("DJANGO_SETTINGS_MODULE", "LLMHUB_TEST_DATABASE_URL", "LLMHUB_CACHE_DIR", "LLMHUB_REQUIRE_BROWSER")
+KEPT += ("LLMHUB_CHROMIUM", "LLMHUB_LIVE_PYTHON")
+for _name in list(os.environ):
+    if _name not in KEPT and (_name.startswith(("DJANGO_", "LLMHUB_", "COMFYVN_LLM_")) or _name.endswith("_API_KEY")):
         del os.environ[_name]
-for _name in [name for name in os.environ if name.startswith("LLMHUB_")]:
-    if _name not in {"LLMHUB_TEST_DATABASE_URL", "LLMHUB_CACHE_DIR", "LLMHUB_REQUIRE_BROWSER", "LLMHUB_LIVE_PYTHON"}:
-        del os.environ[_name]
-for _name in ("VALKEY_URL", "DATABASE_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
+for _name in ("VALKEY_URL", "DATABASE_URL"):
     os.environ.pop(_name, None)
 
 os.environ["LLMHUB_DATA_DIR"] = str(_data_dir)
