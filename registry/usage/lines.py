@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 import orjson
@@ -21,6 +22,7 @@ LineKind = Literal["open", "close", "settle"]
 _KINDS = frozenset({"open", "close", "settle"})
 _USAGE_FIELDS = tuple(name.name for name in dataclasses.fields(Usage) if name.name != "raw")
 _COST_FIELDS = tuple(name.name for name in dataclasses.fields(Cost))
+_usage_values, _cost_values = attrgetter(*_USAGE_FIELDS), attrgetter(*_COST_FIELDS)
 _LARGEST_INTEGER = 2**63 - 1
 
 
@@ -67,7 +69,7 @@ def encode_settle(call: CallIntent, settlement: Settlement) -> bytes:
         "first_token_ms": settlement.first_token_ms,
         "turn": settlement.turn,
     }
-    outcome = None if settlement.outcome is None else _outcome(settlement.outcome)
+    outcome = None if settlement.outcome is None else _outcome(settlement.outcome, settlement)
     return _encode({"v": VERSION, "k": "settle", "call": call, "end": body, "outcome": outcome})
 
 
@@ -89,13 +91,16 @@ def decode(raw: bytes) -> Line:
         raise CorruptLine("a call without a usable id")
     if not isinstance(call.get("started_at_ms"), int):
         raise CorruptLine("a call without its start")
+    settlement, outcome = _mapping(value.get("end")), _mapping(value.get("outcome"))
+    if settlement and outcome:
+        outcome = {"usage": settlement.get("usage"), "cost": settlement.get("cost"), **outcome}
     return Line(
         kind=value["k"],
         request_id=request_id,
         call=call,
         attempt=_mapping(value.get("try")),
-        outcome=_mapping(value.get("outcome")),
-        settlement=_mapping(value.get("end")),
+        outcome=outcome,
+        settlement=settlement,
     )
 
 
@@ -107,17 +112,18 @@ def _usage(usage: Usage | None) -> dict[str, Any] | None:
     """What was reported, without the provider's raw object."""
     if usage is None:
         return None
-    return {name: value for name in _USAGE_FIELDS if (value := getattr(usage, name)) is not None}
+    return dict(zip(_USAGE_FIELDS, _usage_values(usage), strict=True))
 
 
 def _cost(cost: Cost | None) -> dict[str, Any] | None:
     if cost is None:
         return None
-    return {name: value for name in _COST_FIELDS if (value := getattr(cost, name)) is not None}
+    return {name: str(value) for name, value in zip(_COST_FIELDS, _cost_values(cost), strict=True) if value is not None}
 
 
-def _outcome(outcome: TryOutcome) -> dict[str, Any]:
-    return {
+def _outcome(outcome: TryOutcome, of: Settlement | None = None) -> dict[str, Any]:
+    """How a try ended. What the last try shares with its call is written once, by the call."""
+    said = {
         "number": outcome.number,
         "state": outcome.state,
         "error_code": outcome.error_code,
@@ -125,9 +131,12 @@ def _outcome(outcome: TryOutcome) -> dict[str, Any]:
         "upstream_request_id": outcome.upstream_request_id,
         "latency_ms": outcome.latency_ms,
         "first_token_ms": outcome.first_token_ms,
-        "usage": _usage(outcome.usage),
-        "cost": _cost(outcome.cost),
     }
+    if of is None or outcome.usage is not of.usage:
+        said["usage"] = _usage(outcome.usage)
+    if of is None or outcome.cost is not of.cost:
+        said["cost"] = _cost(outcome.cost)
+    return said
 
 
 def _encode(value: dict[str, Any]) -> bytes:
