@@ -96,7 +96,8 @@ class OpenStream:
         try:
             self._streamed = await self._opening.__aenter__()
         except LLMError as error:
-            raise _named(error, target) from error.__cause__
+            _name(error, target)
+            raise
         self.status, self.headers = self._streamed.status, self._streamed.headers
         if 200 <= self.status < 300:
             return self
@@ -105,7 +106,8 @@ class OpenStream:
             response = WireResponse(status=self.status, headers=self.headers, body=body)
             raise adapter.codec.parse_error(response, target)
         except LLMError as error:
-            raise _named(error, target) from error.__cause__
+            _name(error, target)
+            raise
         finally:
             await self._opening.__aexit__(None, None, None)
 
@@ -121,7 +123,8 @@ class OpenStream:
                 yield chunk, decoder.feed(chunk)
             yield b"", decoder.close()
         except LLMError as error:
-            raise _named(error, self._target) from error.__cause__
+            _name(error, self._target)
+            raise
 
 
 class Adapter:
@@ -191,7 +194,8 @@ class Adapter:
             answered = await self._send(wire, target, timeouts)
             response = self.codec.parse_response(answered, target)
         except LLMError as error:
-            raise _named(error, target) from error.__cause__
+            _name(error, target)
+            raise
         if wire.warnings:
             response = replace(response, warnings=wire.warnings + response.warnings)
         return response, answered
@@ -211,7 +215,9 @@ class Adapter:
         """
         first = self.codec.build_list_models(self.target)
         if first is None:
-            raise _named(UnsupportedFeatureError(f"{self.target.kind} has no list of models"), self.target)
+            raise UnsupportedFeatureError(
+                f"{self.target.kind} has no list of models", provider=self.target.provider, model=self.target.model
+            )
         wire: WireRequest | None = first
         models: list[RemoteModel] = []
         cursors: set[str] = set()
@@ -228,7 +234,8 @@ class Adapter:
                 if wire is None or origin_of(wire.url) != origin_of(first.url):
                     raise UpstreamProtocolError("the provider's model list continues at another address")
         except LLMError as error:
-            raise _named(error, self.target) from error.__cause__
+            _name(error, self.target)
+            raise
         return tuple(models[:_MAX_MODELS])
 
     async def embed(
@@ -246,7 +253,8 @@ class Adapter:
             wire = self.codec.build_embeddings(request, target)
             return self.codec.parse_embeddings(await self._send(wire, target, None), target)
         except LLMError as error:
-            raise _named(error, target) from error.__cause__
+            _name(error, target)
+            raise
 
     async def image(self, prompt: str | ImageRequest, model: str | None = None, **options: Any) -> ImageResponse:
         """Make images; `size`, `quality`, `n` and other options as OpenAI names them."""
@@ -261,7 +269,8 @@ class Adapter:
             wire = self.codec.build_images(request, target)
             return self.codec.parse_images(await self._send(wire, target, timeouts), target)
         except LLMError as error:
-            raise _named(error, target) from error.__cause__
+            _name(error, target)
+            raise
 
     async def test(self) -> ConnectionReport:
         """Make the cheapest call that shows whether address and key are right; reports errors instead of raising.
@@ -317,11 +326,10 @@ class Adapter:
 _IMAGE_OPTIONS: Final = ("n", "size", "quality", "output_format", "response_format", "background", "user")
 
 
-def _named(error: LLMError, target: Target) -> LLMError:
+def _name(error: LLMError, target: Target) -> None:
     """Say in the error which provider and model it came from."""
     error.provider = error.provider or target.provider
     error.model = error.model or target.model
-    return error
 
 
 def _since(started: float) -> float:

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-# --- what a play is made of ----------------------------------------------------------------------------------------
+# --- what a play is made of ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Forever:
     every_s: float = 0.0
 
 
+Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 Step = bytes | Pause | Hold | Reset | Hangup | Forever
 
 
@@ -68,6 +69,10 @@ class Play:
     """One answer: raw steps. The connection is kept open for the next request when the steps run out."""
 
     steps: tuple[Step, ...]
+
+
+def _pairs(headers: Headers) -> list[tuple[str, str]]:
+    return list(headers.items()) if isinstance(headers, Mapping) else list(headers)
 
 
 def _head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -79,23 +84,16 @@ def _head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def _pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    return list(headers.items()) if isinstance(headers, Mapping) else list(headers)
-
-
 def raw(*steps: Step) -> Play:
     """Exactly these bytes, status line and headers included."""
     return Play(steps=steps)
 
 
-def answer(
-    body: bytes = b"", *, status: int = 200, headers: Mapping[str, str] | Sequence[tuple[str, str]] = ()
-) -> Play:
-    pairs = _pairs(headers)
-    return Play(steps=(_head(status, [*pairs, ("content-length", str(len(body)))]) + body,))
+def answer(body: bytes = b"", *, status: int = 200, headers: Headers = ()) -> Play:
+    return Play(steps=(_head(status, [*_pairs(headers), ("content-length", str(len(body)))]) + body,))
 
 
-def json_answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | Sequence[tuple[str, str]] = ()) -> Play:
+def json_answer(value: Any, *, status: int = 200, headers: Headers = ()) -> Play:
     pairs = [("content-type", "application/json"), *_pairs(headers)]
     return answer(json.dumps(value).encode(), status=status, headers=pairs)
 
@@ -107,7 +105,7 @@ def _chunk(data: bytes) -> bytes:
 def chunked(
     *steps: Step,
     status: int = 200,
-    headers: Mapping[str, str] | Sequence[tuple[str, str]] = (("content-type", "text/event-stream"),),
+    headers: Headers = (("content-type", "text/event-stream"),),
     end: bool = True,
 ) -> Play:
     """A chunked body: bytes become chunks, other steps stay; `end` adds the closing chunk."""
@@ -137,7 +135,7 @@ def sse(
     return chunked(*steps, status=status, headers={"content-type": "text/event-stream", **(headers or {})})
 
 
-# --- faults --------------------------------------------------------------------------------------------------------
+# --- faults ---
 
 
 def stall_before_headers() -> Play:
@@ -220,7 +218,7 @@ def blackhole_port() -> Iterator[int]:
             opened.close()
 
 
-# --- what was seen -------------------------------------------------------------------------------------------------
+# --- what was seen ---
 
 
 @dataclass(slots=True)
@@ -383,15 +381,12 @@ class _Connection(asyncio.Protocol):
         await self.may_write.wait()
 
     async def _wait_gone(self, seconds: float) -> None:
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.gone.wait()
 
 
-# --- the server ----------------------------------------------------------------------------------------------------
+# --- the server ---
 
 
 @dataclass
@@ -428,9 +423,7 @@ class Upstream:
 
     def wait_closed(self, index: int = -1, timeout_s: float = 5.0) -> float:
         """Wait until the client has closed the connection of request `index`; answers when (time.monotonic())."""
-        self.wait_for(
-            lambda seen: bool(seen.requests) and seen.requests[index].peer_closed_at is not None, timeout_s=timeout_s
-        )
+        self.wait_for(lambda seen: bool(seen.requests) and seen.requests[index].peer_closed_at is not None, timeout_s)
         closed_at = self.requests[index].peer_closed_at
         assert closed_at is not None
         return closed_at
@@ -480,15 +473,16 @@ class Upstream:
             number = self.connections
             self.connections += 1
             task = self._loop.create_task(connection.serve())
-            task.add_done_callback(self._served)
+            task.add_done_callback(lambda done: self._served(done, connection))
             self._open[connection] = task
             self._changed.notify_all()
         return number
 
-    def _served(self, task: asyncio.Task[None]) -> None:
+    def _served(self, task: asyncio.Task[None], connection: _Connection) -> None:
         failure = None if task.cancelled() else task.exception()
         if failure is not None:
             self._failures.append(failure)  # a route's own mistake: raised when the test leaves the server
+            connection.transport.abort()
 
     def _peer_closed(self, connection: _Connection) -> None:
         with self._changed:
