@@ -92,11 +92,12 @@ async def test_a_connection_that_never_opens_ends_at_the_connect_deadline(transp
         (stall_before_headers(), Timeouts(total_s=0.3)),
         (stall_after(), Timeouts(first_byte_s=0.3)),  # headers came, the first byte does not
         (stall_after(b"data: 1\n\n", b"data: 2\n\n"), Timeouts(idle_s=0.3)),
+        (stall_after(b"data: 1\n\n"), Timeouts(idle_s=30.0, total_s=0.3)),
         (drip(every_s=0.05), Timeouts(idle_s=5.0, total_s=0.5)),
         (chunked(Forever(b": keep-alive\n\n", 0.05), end=False), Timeouts(idle_s=0.3, total_s=0.8)),
         (endless(), Timeouts(total_s=0.3)),
     ],
-    ids=["no-headers", "no-headers-total", "no-body", "idle", "drip", "comments", "endless"],
+    ids=["no-headers", "no-headers-total", "no-body", "idle", "total", "drip", "comments", "endless"],
 )
 async def test_every_wait_has_a_deadline(upstream: Upstream, play: Play, timeouts: Timeouts) -> None:
     transport = Transport(max_body_bytes=1 << 40)
