@@ -229,7 +229,9 @@ def parse_data_url(url: str) -> tuple[str, bytes] | None:
 
 def _read_tool_calls(message: Mapping[str, Any], target: Target) -> list[ToolCall]:
     assembler = ToolCallAssembler(choice=0, dialect=DIALECT, id_form=target.profile.tool_call_ids)
-    events = assembler.add(_tool_deltas(message), _METADATA_FIELDS) + assembler.finish()
+    # Every item is a call of its own here, even under an id that another one has.
+    calls = [{**call, "index": n} for n, call in enumerate(_tool_deltas(message)) if isinstance(call, dict)]
+    events = assembler.add(calls, _METADATA_FIELDS) + assembler.finish()
     arguments: dict[int, str] = {}
     for event in events:
         if isinstance(event, ToolCallDelta):

@@ -194,11 +194,11 @@ def _parse_reasoning(fields: Fields) -> list[ReasoningPart]:
     ours = [item for item in details if isinstance(item, Mapping) and item.get("format") == HUB_FORMAT]
     if ours:
         return [_signed_reasoning(item, fields.path("reasoning_details")) for item in ours]
-    text = text if text is not None else other
-    if text is None and not details:
+    text = text or other or ""
+    if not text and not details:
         return []
     metadata = {DIALECT: {"reasoning_details": details}} if details else {}
-    return [ReasoningPart(text=text or "", provider_metadata=metadata)]
+    return [ReasoningPart(text=text, provider_metadata=metadata)]
 
 
 def _signed_reasoning(item: Mapping[str, Any], path: str) -> ReasoningPart:

@@ -71,7 +71,7 @@ _MODEL_FAILED = frozenset({"tool_use_failed", "json_validate_failed"})
 # Only for 400 and 422, each pinned by a recorded or documented body in tests/adapters/test_openai_errors.py.
 _CONTEXT_TEXT = re.compile(
     r"maximum context length|prompt is too long|input token count|reduce the length|context window|"
-    r"exceeds the (?:available )?context size|inputs? tokens \+ .*max_new_tokens. must be",
+    r"exceeds the (?:available )?context size|tokens \+ `max_new_tokens` must be",
     re.IGNORECASE,
 )
 _QUOTA_TEXT = re.compile(r"credit balance is too low|insufficient balance|exceeded your current quota", re.IGNORECASE)

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 __all__ = ["parse_duration_s", "read_retry_after_s"]
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|us|µs|ns|d|h|m|s)")
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _TRY_AGAIN = re.compile(r"try again in ((?:\d+(?:\.\d+)?(?:ms|d|h|m|s))+)", re.IGNORECASE)
 _LONGEST_S = 31 * 86400.0
@@ -80,7 +80,7 @@ def _rate_limit_reset(headers: Mapping[str, str], now: datetime | None) -> float
 
 
 def _finite(text: str) -> float | None:
-    if "_" in text:  # Python reads 1_000 as a number, HTTP does not
+    if "_" in text or not text.isascii():  # Python reads 1_000 and other scripts' digits, HTTP does not
         return None
     try:
         value = float(text)
