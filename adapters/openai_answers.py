@@ -37,7 +37,7 @@ from adapters.types import (
 )
 from adapters.wire_json import read_json
 
-__all__ = ["OpenAIChatDecoder", "map_finish_reason", "parse_data_url", "read_response"]
+__all__ = ["OpenAIChatDecoder", "map_finish_reason", "parse_data_url", "raise_if_broken", "read_response"]
 
 _FINISH: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
@@ -68,7 +68,8 @@ def map_finish_reason(raw: str, *, has_tool_calls: bool) -> FinishReason:
     return "tool_calls" if reason == "stop" and has_tool_calls else reason
 
 
-def _raise_if_broken(raw: Any, target: Target) -> None:
+def raise_if_broken(raw: Any, target: Target) -> None:
+    """Raise when a finish reason says that the provider broke the answer off: that is an error, never a finish."""
     if raw not in _BROKEN:
         return
     kind = UpstreamUnavailableError if raw == "insufficient_system_resource" else UpstreamProtocolError
@@ -156,7 +157,7 @@ def _read_choice(raw: Mapping[str, Any], position: int, target: Target) -> Choic
         # Azure leaves the message out when its filter took the answer; Together's old completions have `text`.
         message = {"content": raw.get("text")}
     finish = raw.get("finish_reason")
-    _raise_if_broken(finish, target)
+    raise_if_broken(finish, target)
     parts = _read_parts(message, target)
     has_calls = any(isinstance(part, ToolCall) for part in parts)
     index = raw.get("index")
@@ -388,7 +389,7 @@ class OpenAIChatDecoder:
             self._delta(delta, raw.get("logprobs"), choice, index, events)
         finish = raw.get("finish_reason")
         if isinstance(finish, str) and finish and not choice.finished:
-            _raise_if_broken(finish, self._target)
+            raise_if_broken(finish, self._target)
             self._finish(choice, index, finish, _string(raw.get("native_finish_reason")) or finish, events)
 
     def _delta(
