@@ -16,27 +16,25 @@ def refuse(param: str, message: str) -> NoReturn:
 
 
 class Fields:
-    """Takes known fields out of a JSON object; `rest` answers those that nobody took. null counts as absent."""
+    """Takes known fields out of a JSON object, each once; `rest` answers what is left. null counts as absent."""
 
-    __slots__ = ("_path", "_taken", "_values")
+    __slots__ = ("_path", "_values")
 
     def __init__(self, values: Any, path: str = "") -> None:
         if not isinstance(values, Mapping):
             refuse(path, "must be a JSON object." if path else "The body must be a JSON object.")
-        self._values: Mapping[str, Any] = values
+        self._values: dict[str, Any] = dict(values)
         self._path = path
-        self._taken: set[str] = set()
 
     def path(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
 
     def take(self, name: str) -> Any:
-        """The raw value, None when absent; counts as read."""
-        self._taken.add(name)
-        return self._values.get(name)
+        """The raw value, None when absent; a second time it is gone."""
+        return self._values.pop(name, None)
 
     def rest(self) -> dict[str, Any]:
-        return {name: value for name, value in self._values.items() if name not in self._taken and value is not None}
+        return {name: value for name, value in self._values.items() if value is not None}
 
     def text(self, name: str, *, longest: int | None = None) -> str | None:
         value = self.take(name)

@@ -143,10 +143,11 @@ def _details(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 
 def _first_count(raw: Mapping[str, Any], *names: str) -> int | None:
-    for name in names:
-        count = read_count(raw.get(name))
-        if count is not None:
-            return count
+    if raw:
+        for name in names:
+            value = raw.get(name)
+            if value is not None and (count := read_count(value)) is not None:
+                return count
     return None
 
 
