@@ -56,9 +56,12 @@ class SSEReader:
             raise self._too_long()
         buffer = self._buffer
         buffer += data
-        if not self._carriage_returns and b"\r" in data:
-            self._carriage_returns = True
-            self._scanned = 0
+        if not self._carriage_returns:
+            if b"\r" in data:
+                self._carriage_returns = True
+                self._scanned = 0
+            elif b"\n" not in data and len(buffer) <= self._limit:
+                return []  # without a line end nothing can be complete
         events: list[SSEEvent] = []
         start = 0
         while (end := self._end_of_event(start)) > 0:
