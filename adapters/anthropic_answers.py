@@ -244,6 +244,6 @@ def encode_error_body(error: LLMError, *, request_id: str) -> dict[str, Any]:
     if isinstance(error, UpstreamUnavailableError) and error.upstream_status in (503, 529):
         kind = "overloaded_error"
     body: dict[str, Any] = {"type": kind, "message": message, "details": {"error_code": error.code}}
-    if error.param:
+    if error.param and error.param not in message:
         body["message"] = f"{error.param}: {message}"
     return {"type": "error", "error": body, "request_id": request_id}

@@ -7,7 +7,6 @@ dialects refuse by name.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -24,6 +23,7 @@ from adapters.anthropic_blocks import (
 from adapters.anthropic_client_stream import UNSIGNED, AnthropicStreamEncoder, message_id
 from adapters.anthropic_thinking import EFFORTS, effort_for_budget
 from adapters.base import ClientCodec, ClientRequest, StreamEncoder
+from adapters.client_fields import Fields, checked_text, refuse
 from adapters.errors import InvalidRequestError, LLMError
 from adapters.types import (
     ChatRequest,
@@ -45,8 +45,7 @@ from adapters.types import (
 __all__ = ["AnthropicClientCodec", "with_betas"]
 
 _HINTS = ("cache_control", "context_management", "speed", "diagnostics", "service_tier", "thinking", "output_config")
-_READ = {"model", "messages", "max_tokens", "system", "stop_sequences", "stream", "temperature", "top_p", "top_k"}
-_READ |= {"tools", "tool_choice", "metadata"}
+_MOST = 2**31 - 1
 
 
 class AnthropicClientCodec(ClientCodec):
@@ -54,38 +53,33 @@ class AnthropicClientCodec(ClientCodec):
 
     def parse_request(self, body: Mapping[str, Any], *, counting: bool = False) -> ClientRequest:
         """Read a client's JSON; `counting` is for count_tokens, where max_tokens has no place."""
-        max_tokens = _integer(body, "max_tokens")
+        fields = Fields(body)
+        max_tokens = fields.integer("max_tokens", 0, _MOST)
         if max_tokens is None and not counting:
-            raise _invalid("max_tokens", "is required")
-        messages = _system_messages(body.get("system")) + _messages(body.get("messages"))
-        tools, own_tools = _tools(body.get("tools"))
-        choice, parallel = _tool_choice(body.get("tool_choice"))
-        extra = {name: value for name, value in body.items() if name not in _READ and name not in _HINTS}
-        if own_tools:
-            extra["tools"] = own_tools
-        metadata = _object(body, "metadata") or {}
-        hints = {name: body[name] for name in _HINTS if body.get(name) is not None}
+            refuse("max_tokens", "is required.")
+        hints = {name: value for name in _HINTS if (value := fields.take(name)) is not None}
+        tools, own_tools = _tools(fields.items("tools") or [])
+        choice, parallel = _tool_choice(fields.mapping("tool_choice"))
+        metadata = fields.fields("metadata")
+        model, stream = fields.text("model"), fields.flag("stream")
         request = ChatRequest(
-            messages=messages,
+            messages=_system_messages(fields.take("system")) + _messages(fields.items("messages")),
             tools=tools,
             tool_choice=choice,
             parallel_tool_calls=parallel,
             response_format=_response_format(body),
             max_output_tokens=max_tokens,
-            temperature=_number(body, "temperature"),
-            top_p=_number(body, "top_p"),
-            top_k=_integer(body, "top_k"),
-            stop=_strings(body, "stop_sequences"),
+            temperature=fields.number("temperature", 0, 2),
+            top_p=fields.number("top_p", 0, 1),
+            top_k=fields.integer("top_k", 0, _MOST),
+            stop=_stop(fields.items("stop_sequences") or []),
             reasoning_effort=_effort(body),
-            user=_text(metadata, "user_id", where="metadata."),
-            extra=extra,
+            user=metadata.text("user_id") if metadata else None,
+            extra=fields.rest() | ({"tools": own_tools} if own_tools else {}),
             dialect=self.dialect,
             provider_metadata={VENDOR: hints} if hints else {},
         )
-        stream = body.get("stream")
-        if stream is not None and not isinstance(stream, bool):
-            raise _invalid("stream", "must be true or false")
-        return ClientRequest(model=_text(body, "model"), stream=bool(stream), request=request)
+        return ClientRequest(model=model, stream=bool(stream), request=request)
 
     def encode_response(self, response: ChatResponse, *, request_id: str, model: str) -> dict[str, Any]:
         metadata = vendor_data(response.provider_metadata)
@@ -152,58 +146,6 @@ def _encode_part(part: Part, calls: list[ToolCall]) -> dict[str, Any] | None:
             return None  # the dialect's answers hold no images and no files
 
 
-# --- reading fields ------------------------------------------------------------------------------------------------
-
-
-def _invalid(param: str, problem: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{param} {problem}", param=param)
-
-
-def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, Mapping):
-        raise _invalid(name, "must be an object")
-    return value
-
-
-def _text(body: Mapping[str, Any], name: str, *, where: str = "") -> str | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, str):
-        raise _invalid(where + name, "must be a string")
-    return value
-
-
-def _number(body: Mapping[str, Any], name: str) -> float | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _invalid(name, "must be a number")
-    if value < 0:
-        raise _invalid(name, "must not be negative")
-    return float(value)
-
-
-def _integer(body: Mapping[str, Any], name: str) -> int | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _invalid(name, "must be an integer")
-    if value < 0:
-        raise _invalid(name, "must not be negative")
-    return value
-
-
-def _strings(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    value = body.get(name)
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _invalid(name, "must be a list of strings")
-    return tuple(value)
-
-
 # --- reading the conversation --------------------------------------------------------------------------------------
 
 
@@ -214,15 +156,19 @@ def _system_messages(value: Any) -> tuple[Message, ...]:
     return (Message(role="system", parts=parts),) if parts else ()
 
 
-def _messages(value: Any) -> tuple[Message, ...]:
-    if not isinstance(value, list) or not value:
-        raise _invalid("messages", "must be a list of at least one message")
+def _stop(values: list[Any]) -> tuple[str, ...]:
+    return tuple(checked_text(value, f"stop_sequences.{index}") for index, value in enumerate(values))
+
+
+def _messages(value: list[Any] | None) -> tuple[Message, ...]:
+    if not value:
+        refuse("messages", "must be a list of at least one message.")
     messages: list[Message] = []
     names: dict[str, str] = {}  # tool call id -> tool, for dialects that name the tool in its result
     for index, item in enumerate(value):
         where = f"messages.{index}"
         if not isinstance(item, Mapping):
-            raise _invalid(where, "must be an object")
+            refuse(where, "must be an object")
         role = item.get("role")
         if role == "user":
             messages.extend(_user_messages(item.get("content"), where, names))
@@ -231,14 +177,14 @@ def _messages(value: Any) -> tuple[Message, ...]:
             names |= {part.id: part.name for part in parts if isinstance(part, ToolCall)}
             messages.append(Message(role=role, parts=parts))
         else:
-            raise _invalid(f"{where}.role", "must be user, assistant or system")
+            refuse(f"{where}.role", "must be user, assistant or system")
     return tuple(messages)
 
 
 def _user_messages(content: Any, where: str, names: Mapping[str, str]) -> list[Message]:
     """One turn of the user: tool results become messages of their own, what stands between them the user's."""
     if isinstance(content, str):
-        return [Message(role="user", parts=(TextPart(text=content),))]
+        return [Message(role="user", parts=(TextPart(text=checked_text(content, f"{where}.content")),))]
     messages: list[Message] = []
     waiting: list[Part] = []
     for index, block in enumerate(_blocks(content, f"{where}.content")):
@@ -258,7 +204,7 @@ def _user_messages(content: Any, where: str, names: Mapping[str, str]) -> list[M
 def _tool_result(block: Mapping[str, Any], path: str, names: Mapping[str, str]) -> Message:
     call_id = block.get("tool_use_id")
     if not isinstance(call_id, str) or not call_id:
-        raise _invalid(f"{path}.tool_use_id", "must be the id of a tool_use block")
+        refuse(f"{path}.tool_use_id", "must be the id of a tool_use block")
     content = block.get("content")
     return Message(
         role="tool",
@@ -272,16 +218,16 @@ def _tool_result(block: Mapping[str, Any], path: str, names: Mapping[str, str]) 
 
 def _parts(content: Any, where: str) -> tuple[Part, ...]:
     if isinstance(content, str):
-        return (TextPart(text=content),)
+        return (TextPart(text=checked_text(content, where)),)
     return tuple(_part(block, f"{where}.{index}") for index, block in enumerate(_blocks(content, where)))
 
 
 def _blocks(content: Any, where: str) -> list[Mapping[str, Any]]:
     if not isinstance(content, list):
-        raise _invalid(where, "must be a string or a list of blocks")
+        refuse(where, "must be a string or a list of blocks")
     for index, block in enumerate(content):
         if not isinstance(block, Mapping) or not isinstance(block.get("type"), str):
-            raise _invalid(f"{where}.{index}", "must be a block: an object with a type")
+            refuse(f"{where}.{index}", "must be a block: an object with a type")
     return content
 
 
@@ -298,90 +244,85 @@ _REQUIRED: Mapping[str, tuple[tuple[str, type], ...]] = {
 def _part(block: Mapping[str, Any], path: str) -> Part:
     for name, wanted in _REQUIRED.get(block["type"], ()):
         if not isinstance(block.get(name), wanted):
-            raise _invalid(f"{path}.{name}", "is missing or of the wrong type")
+            refuse(f"{path}.{name}", "is missing or of the wrong type.")
+        if wanted is str:
+            checked_text(block[name], f"{path}.{name}")
     if block.get("signature") == UNSIGNED:
         # Another vendor's thinking that we wrote out ourselves: Anthropic never signed it.
         return ReasoningPart(text=block["thinking"])
     try:
         return part_from_block(block)
-    except InvalidRequestError as error:
-        raise _invalid(f"{path}.source.data", "is not base64") from error
+    except InvalidRequestError:
+        refuse(f"{path}.source.data", "is not base64.")
 
 
 # --- reading tools, formats and effort -----------------------------------------------------------------------------
 
 
-def _tools(value: Any) -> tuple[tuple[ToolDefinition, ...], list[Any]]:
+def _tools(values: list[Any]) -> tuple[tuple[ToolDefinition, ...], list[Any]]:
     """The client's own tools; second, those that Anthropic runs itself (typed otherwise than `custom`), verbatim."""
-    if value is None:
-        return (), []
-    if not isinstance(value, list):
-        raise _invalid("tools", "must be a list")
     tools: list[ToolDefinition] = []
     own: list[Any] = []
-    for index, item in enumerate(value):
-        if not isinstance(item, Mapping):
-            raise _invalid(f"tools.{index}", "must be an object")
-        if item.get("type", "custom") not in ("custom", None):
+    for index, item in enumerate(values):
+        fields = Fields(item, f"tools.{index}")
+        if fields.text("type") not in ("custom", None):
             own.append(item)
             continue
-        schema = item.get("input_schema")
-        if not isinstance(item.get("name"), str):
-            raise _invalid(f"tools.{index}.name", "must be a string")
-        if not isinstance(schema, Mapping):
-            raise _invalid(f"tools.{index}.input_schema", "must be an object")
-        known = ("type", "name", "description", "input_schema", "strict")
+        schema = fields.mapping("input_schema")
+        if schema is None:
+            refuse(fields.path("input_schema"), "is required.")
         tools.append(
             ToolDefinition(
-                name=item["name"],
-                description=_text(item, "description", where=f"tools.{index}."),
+                name=fields.required_text("name"),
+                description=fields.text("description"),
                 parameters=schema,
-                strict=item.get("strict"),
-                provider_metadata=vendor_metadata(**{k: v for k, v in item.items() if k not in known}),
+                strict=fields.flag("strict"),
+                provider_metadata=vendor_metadata(**fields.rest()),
             )
         )
     return tuple(tools), own
 
 
-def _tool_choice(value: Any) -> tuple[ToolChoice | None, bool | None]:
+def _tool_choice(value: Mapping[str, Any] | None) -> tuple[ToolChoice | None, bool | None]:
     if value is None:
         return None, None
-    kind = value.get("type") if isinstance(value, Mapping) else None
-    parallel = False if kind and value.get("disable_parallel_tool_use") is True else None
-    match kind:
-        case "auto" | "none":
+    parallel = False if value.get("disable_parallel_tool_use") is True else None
+    match value.get("type"):
+        case "auto" | "none" as kind:
             return kind, parallel
         case "any":
             return "required", parallel
         case "tool" if isinstance(value.get("name"), str):
             return NamedTool(name=value["name"]), parallel
         case _:
-            raise _invalid("tool_choice", "must be {type: auto, any, none}, or {type: tool, name}")
+            refuse("tool_choice", "must be {type: auto, any, none}, or {type: tool, name}.")
 
 
 def _response_format(body: Mapping[str, Any]) -> ResponseFormat | None:
-    wanted = (_object(body, "output_config") or {}).get("format")
+    config = Fields(body).fields("output_config")
+    wanted = config.fields("format") if config else None
     if wanted is None:
         return None
-    schema = wanted.get("schema") if isinstance(wanted, Mapping) else None
-    if not isinstance(schema, Mapping) or wanted.get("type") != "json_schema":
-        raise _invalid("output_config.format", "must be {type: json_schema, schema}")
+    schema = wanted.mapping("schema")
+    if schema is None or wanted.take("type") != "json_schema":
+        refuse("output_config.format", "must be {type: json_schema, schema}.")
     return JsonSchemaFormat(name="response", schema=schema, strict=True)
 
 
 def _effort(body: Mapping[str, Any]) -> str | None:
     """What `thinking` and `output_config.effort` ask for, as one level."""
-    thinking = _object(body, "thinking") or {}
-    effort = (_object(body, "output_config") or {}).get("effort")
+    fields = Fields(body)
+    thinking, config = fields.fields("thinking"), fields.fields("output_config")
+    effort = config.text("effort") if config else None
     if effort is not None and effort not in EFFORTS:
-        raise _invalid("output_config.effort", f"must be one of {', '.join(EFFORTS)}")
-    match thinking.get("type"):
+        refuse("output_config.effort", f"must be one of {', '.join(EFFORTS)}.")
+    match thinking.take("type") if thinking else None:
         case "disabled" | "between_tools":
             return "none"
         case "enabled":
-            budget = thinking.get("budget_tokens")
-            if not isinstance(budget, int) or isinstance(budget, bool):
-                raise _invalid("thinking.budget_tokens", "must be an integer")
+            budget = thinking.integer("budget_tokens", 1, _MOST) if thinking else None
+            if budget is None:
+                refuse("thinking.budget_tokens", "is required.")
             return effort or effort_for_budget(budget)
         case "adaptive":
             return effort or "high"
