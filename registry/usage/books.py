@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ from registry.models import (
     User,
 )
 from registry.usage import rollup
+from registry.usage.inserts import insert, rewrite
 from registry.usage.lines import Line
 from registry.usage.pricing import SMALLEST
 
@@ -220,10 +222,10 @@ class _Page:
         _write_turns(self._turns)
 
     def _save(self) -> None:
-        UsageRecord.objects.bulk_create(self._new_rows)
-        _rewrite(UsageRecord, self._old_rows)
-        UsageAttempt.objects.bulk_create(self._new_tries)
-        _rewrite(UsageAttempt, list(self._old_tries.values()))
+        insert(self._new_rows)
+        rewrite(self._old_rows)
+        insert(self._new_tries)
+        rewrite(list(self._old_tries.values()))
 
     def _begin(self, change: Change) -> UsageRecord:
         call = change.call
@@ -391,13 +393,6 @@ def _messages(conversation_id: uuid.UUID, row: UsageRecord, turn: Mapping[str, A
     return messages
 
 
-def _rewrite(model: type[models.Model], rows: Sequence[Any]) -> None:
-    """Save rows that exist and are locked: one upsert, where bulk_update would send a CASE a field and row."""
-    if rows:
-        names = [one.name for one in model._meta.concrete_fields if not one.primary_key]
-        model._default_manager.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=names)
-
-
 # --- values as columns take them: a line may hold what a client or a provider made up -------------------------------
 
 
@@ -457,7 +452,12 @@ def _moment(value: Any) -> dt.datetime:
 
 
 def _choice(choices: type[models.TextChoices], value: Any, default: str) -> str:
-    return value if value in choices.values else default
+    return value if isinstance(value, str) and value in _names_of(choices) else default
+
+
+@functools.cache
+def _names_of(choices: type[models.TextChoices]) -> frozenset[str]:
+    return frozenset(str(name) for name in choices.values)
 
 
 def _ended(said: Mapping[str, Any]) -> str:
