@@ -60,6 +60,7 @@ def test_an_idle_file_is_ended_so_that_the_recorder_can_delete_it(folder: Path) 
     journal.release()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")  # Python 3.12 warns of any such fork
 def test_a_forked_child_writes_files_of_its_own(journal: Journal, folder: Path) -> None:
     record_call(journal)
     pid = os.fork()
