@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from adapters.egress import origin_of
-from adapters.errors import ConfigurationError, LLMError
+from adapters.errors import LLMError
 from adapters.kinds import KINDS
 from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner
 
@@ -102,7 +102,7 @@ class Provider(RegistryRow, Record):
         if self.base_url:
             try:
                 origin_of(self.base_url)
-            except ConfigurationError as error:
+            except LLMError as error:
                 raise ValidationError({"base_url": str(error)}) from error
 
     def save(self, **kwargs: Any) -> None:
