@@ -1,0 +1,89 @@
+"""What admins keep: budgets, endpoint policies, the audit trail; and a user's own settings."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib.auth.models import Group
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from adapters.egress import EgressRule
+from registry.api.fields import JsonField, MoneyField, RowField
+from registry.api.serializers.base import RowSerializer
+from registry.models import AccessToken, AuditEvent, Budget, EndpointPolicy, LLMModel, User, UserSettings
+
+
+def _every(manager: Any, user: Any) -> Any:
+    """All rows: for fields of routes that only admins reach."""
+    return manager.all()
+
+
+_SUBJECTS: Final = ("user", "group", "token", "model")
+
+
+class BudgetSerializer(RowSerializer):
+    user = RowField(User, slug_field="username", among=_every, required=False, allow_null=True)
+    group = RowField(Group, slug_field="name", among=_every, required=False, allow_null=True)
+    token = RowField(AccessToken, among=_every, required=False, allow_null=True)
+    model = RowField(LLMModel, slug_field="name", among=_every, required=False, allow_null=True)
+    amount = MoneyField(max_digits=18, decimal_places=9, min_value=0)
+    spent = MoneyField(max_digits=18, decimal_places=9, read_only=True)
+    leased = MoneyField(max_digits=18, decimal_places=9, read_only=True)
+
+    class Meta:
+        model = Budget
+        fields = (
+            *("id", *_SUBJECTS, "window", "amount", "spent", "leased", "window_start", "enabled"),
+            *("created_at", "updated_at"),
+        )
+        read_only_fields = ("window_start", "created_at", "updated_at")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        named = [name for name in _SUBJECTS if (attrs[name] if name in attrs else getattr(self.instance, name, None))]
+        if len(named) != 1:
+            raise ValidationError("A budget is for exactly one of user, group, token and model.")
+        return attrs
+
+
+class EndpointPolicySerializer(RowSerializer):
+    group = RowField(Group, slug_field="name", among=_every, required=False, allow_null=True)
+    ports = JsonField(required=False, help_text="Ports; an empty list opens all.")
+
+    class Meta:
+        model = EndpointPolicy
+        fields = (
+            *("id", "target", "ports", "audience", "group", "note", "enabled", "expires_at"),
+            *("created_at", "updated_at"),
+        )
+        read_only_fields = ("created_at", "updated_at")
+
+    def validate_target(self, value: str) -> str:
+        try:
+            EgressRule.parse(value)
+        except ValueError as error:
+            raise ValidationError("This takes a host, an address or a network (10.0.0.0/8).") from error
+        return value
+
+
+class AuditEventSerializer(RowSerializer):
+    actor = serializers.UUIDField(source="actor_id", read_only=True)
+
+    class Meta:
+        model = AuditEvent
+        fields = ("id", "at", "actor", "actor_name", "address", "action", "table", "row", "label", "before", "after")
+        read_only_fields = fields
+
+
+class SettingsSerializer(RowSerializer):
+    default_model = RowField(
+        LLMModel,
+        slug_field="name",
+        among=lambda manager, user: manager.usable_by(user),
+        required=False,
+        allow_null=True,
+    )
+
+    class Meta:
+        model = UserSettings
+        fields = ("default_model", "key_policy", "time_zone")
