@@ -133,6 +133,20 @@ class Credential(RegistryRow, Record):
             stored.seal("ciphertext", plaintext)
             stored.save()
 
+    def change_secret(self, *, api_key: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        """Replace the key, the secret headers or both; None keeps what is stored, where that can still be opened."""
+        if api_key is None or headers is None:
+            try:
+                stored = self.reveal()
+            except DecryptError:
+                stored = Secret(api_key="")
+            api_key = stored.api_key if api_key is None else api_key
+            headers = stored.headers if headers is None else headers
+        if api_key or headers:
+            self.set_secret(api_key, headers)
+        else:
+            self.clear_secret("The key was removed.")
+
     def clear_secret(self, reason: str) -> None:
         """Destroy the ciphertext; the row stays and says why."""
         with transaction.atomic():

@@ -1,0 +1,80 @@
+"""The admin site itself: its name, the numbers on its first page, and the pages that belong to no record."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Q, Sum
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.text import slugify
+
+from registry.models import Credential, CredentialState, HealthState, Provider, UsageRollup
+
+# The first page's sections, in the order of use; what stands in none comes last.
+SECTIONS = (
+    ("Models", ("Provider", "Credential", "LLMModel", "ModelPrice", "ModelAccess")),
+    ("Choice of a model", ("Preset", "PresetEntry", "Route", "RouteEntry", "PromptPack")),
+    ("People and access", ("User", "Group", "UserSettings", "AccessToken", "Budget", "EndpointPolicy")),
+    ("Usage", ("UsageRecord", "UsageAttempt", "UsageRollup", "BudgetLease")),
+    ("Trail", ("AuditEvent", "RegistryChange", "DiscoveryRun", "DiscoveryChange", "RuntimeRegistration")),
+    ("My own", ("Conversation", "Message", "Experiment", "Vote")),
+)
+
+
+class HubAdminSite(admin.AdminSite):
+    site_title = "LLM Hub"
+    site_header = "LLM Hub"
+    index_title = "Administration"
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        numbers = today_in_numbers() if getattr(request.user, "is_superuser", False) else None
+        return super().index(request, {"numbers": numbers, **(extra_context or {})})
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """All records by section instead of by Django application; one application's page stays as Django has it."""
+        apps = super().get_app_list(request, app_label)
+        if app_label is not None:
+            return apps
+        left = {row["object_name"]: row for app in apps for row in app["models"]}
+        sections = []
+        for title, names in SECTIONS:
+            rows = [left.pop(name) for name in names if name in left]
+            sections.append(_section(title, rows))
+        sections.append(_section("Other", list(left.values())))
+        return [section for section in sections if section["models"]]
+
+    def get_urls(self) -> list[Any]:
+        from registry.admin.why import why_view  # it needs the registry's models, which load after this module
+
+        return [path("why/", self.admin_view(why_view), name="why"), *super().get_urls()]
+
+
+def _section(title: str, rows: list[Any]) -> dict[str, Any]:
+    # With a fragment: the templates mark every section as the current one whose address begins the page's own.
+    url = f"{reverse('admin:index')}#{slugify(title)}"
+    return {"name": title, "app_label": slugify(title), "app_url": url, "has_module_perms": True, "models": rows}
+
+
+def today_in_numbers(now: dt.datetime | None = None) -> dict[str, Any]:
+    """Providers by health, keys that need somebody, and today's (UTC) calls and spend in USD: four queries."""
+    midnight = (now or timezone.now()).astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    shared = Provider.objects.shared().aggregate(
+        on=Count("pk", filter=Q(enabled=True)),
+        ok=Count("pk", filter=Q(enabled=True, health_state=HealthState.OK)),
+        failing=Count("pk", filter=Q(enabled=True, health_state=HealthState.FAILING)),
+        off=Count("pk", filter=Q(enabled=False)),
+    )
+    in_trouble = Credential.objects.shared().filter(enabled=True).exclude(state=CredentialState.OK).count()
+    usage = UsageRollup.objects.filter(hour__gte=midnight).aggregate(
+        calls=Sum("calls", default=0),
+        errors=Sum("errors", default=0),
+        cost=Sum("cost", default=0),
+        unpriced=Sum("unpriced_calls", default=0),
+        input_tokens=Sum("input_tokens", default=0),
+        output_tokens=Sum("output_tokens", default=0),
+    )
+    return {"providers": shared, "keys_in_trouble": in_trouble, "usage": usage, "since": midnight}
