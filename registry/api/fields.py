@@ -77,6 +77,11 @@ class MoneyField(serializers.DecimalField):
         number: Decimal = super().to_internal_value(data)
         return number
 
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        """Null alone is "unknown": DRF's decimals take an empty text for it too."""
+        empty: tuple[bool, Any] = serializers.Field.validate_empty_values(self, data)
+        return empty
+
     def to_representation(self, value: Any) -> str:
         return money(Decimal(value))
 

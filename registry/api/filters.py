@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
+from rest_framework.filters import OrderingFilter
 
 from registry.api.views.queries import any_of, moment, with_text_in_list
 from registry.models import (
@@ -38,6 +39,14 @@ def by_id_or(queryset: QuerySet[Any], text: str, key: str, *names: str) -> Query
     except ValueError:
         pass
     return queryset.filter(condition)
+
+
+class StableOrdering(OrderingFilter):
+    """`?ordering=`, with the key last: rows that tie keep one order, so that a cursor neither skips nor repeats."""
+
+    def get_ordering(self, request: Any, queryset: Any, view: Any) -> Any:
+        asked = super().get_ordering(request, queryset, view)
+        return asked and (*asked, *(() if "id" in asked else ("id",)))
 
 
 class RowFilter(filters.FilterSet):  # type: ignore[misc]  # the package has no types

@@ -10,12 +10,11 @@ from django.utils import timezone
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
-from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.access import audit
-from registry.api.filters import ModelFilter
+from registry.api.filters import ModelFilter, StableOrdering
 from registry.api.paging import ByName
 from registry.api.permissions import Access
 from registry.api.serializers.llm_model import LLMModelSerializer, ModelPriceSerializer
@@ -33,7 +32,7 @@ class ModelViewSet(WriteRows):
     access = Access(read=("models", "manage"))
     serializer_class = LLMModelSerializer
     filterset_class = ModelFilter
-    filter_backends = (DjangoFilterBackend, OrderingFilter)
+    filter_backends = (DjangoFilterBackend, StableOrdering)
     # Columns that are never null: a cursor can't stand on a null.
     ordering_fields = ("name", "model_id", "tier", "created_at", "updated_at")
     ordering = ("name", "id")

@@ -14,7 +14,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from registry.api.permissions import Access
+from registry.api.permissions import Access, DeclaredAccess
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -24,6 +24,7 @@ class SchemaView(SpectacularAPIView):
 
     access = Access(read=(), public=True)
     authentication_classes = ()
+    permission_classes = (DeclaredAccess,)
 
     @extend_schema(operation_id="schema", exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Any:
