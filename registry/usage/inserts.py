@@ -51,7 +51,8 @@ def _value(value: Any, convert: Convert | None) -> Any:
 @functools.cache
 def _columns(model: type[models.Model], alias: str) -> list[tuple[str, str, Convert | None]]:
     """Column, attribute and how the database wants its values; None where it takes them as they are."""
-    return [(one.column, one.attname, _converter(one, alias)) for one in model._meta.concrete_fields]
+    fields = model._meta.concrete_fields
+    return [(one.column or one.attname, one.attname, _converter(one, alias)) for one in fields]
 
 
 def _converter(field: models.Field[Any, Any], alias: str) -> Convert | None:

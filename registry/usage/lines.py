@@ -123,7 +123,7 @@ def _cost(cost: Cost | None) -> dict[str, Any] | None:
 
 def _outcome(outcome: TryOutcome, of: Settlement | None = None) -> dict[str, Any]:
     """How a try ended. What the last try shares with its call is written once, by the call."""
-    said = {
+    said: dict[str, Any] = {
         "number": outcome.number,
         "state": outcome.state,
         "error_code": outcome.error_code,

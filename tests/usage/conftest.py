@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings
@@ -100,7 +101,10 @@ def process_environment(folder: Path) -> dict[str, str]:
     if connection.vendor == "sqlite":
         url = f"sqlite:///{config['NAME']}"
     else:
-        url = f"postgresql://{config['USER']}:{config['PASSWORD']}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
+        host = config["HOST"] or config["OPTIONS"].get("host", "")  # a socket's folder comes as an option
+        user, password = quote(config["USER"], safe=""), quote(config["PASSWORD"], safe="")
+        port = f":{config['PORT']}" if config["PORT"] else ""
+        url = f"postgresql://{user}:{password}@{port}/{config['NAME']}?host={quote(host)}"
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
