@@ -119,8 +119,11 @@ class DynamicLLMClient:
         transport: Transport | None = None,
         keys: KeySource | None = None,
         principal: Principal | None = None,
+        catch_up: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`catch_up` is awaited before a call is refused for want of a model: one made a moment ago is found then."""
         self.registry = registry
+        self.catch_up = catch_up
         self.catalogue: Catalogue = _catalogue_of(registry)
         self.ledger = ledger or _ledger_of(registry)
         self.gates = tuple(limits)
@@ -222,7 +225,7 @@ class DynamicLLMClient:
         `rewrite` may change each candidate before it is called (an admin's try with another adapter).
         """
         record = CallRecord(self.ledger, intent, request)
-        resolution = self._resolved(ask, principal, record)
+        resolution = await self._resolved(ask, principal, record)
         try:
             for position, candidate in enumerate(map(rewrite or _unchanged, resolution.candidates)):
                 record.begin(candidate)
@@ -247,7 +250,7 @@ class DynamicLLMClient:
     ) -> OpenedCall:
         """A stream whose first events have arrived, from the first candidate that sent any. Raises as `call` does."""
         record = CallRecord(self.ledger, intent, request)
-        resolution = self._resolved(ask, principal, record)
+        resolution = await self._resolved(ask, principal, record)
         try:
             for position, candidate in enumerate(resolution.candidates):
                 record.begin(candidate)
@@ -280,8 +283,16 @@ class DynamicLLMClient:
             fresh()
         return self.catalogue
 
-    def _resolved(self, ask: Ask, principal: Principal, record: CallRecord) -> Resolution:
+    async def resolve_fresh(self, ask: Ask, principal: Principal) -> Resolution:
+        """Resolve; when nothing is found, once more after the registry has caught up with its database."""
         resolution = resolve(self._catalogue(), ask, principal, gates=self.gates)
+        if not resolution.candidates and self.catch_up is not None:
+            await self.catch_up()
+            resolution = resolve(self._catalogue(), ask, principal, gates=self.gates)
+        return resolution
+
+    async def _resolved(self, ask: Ask, principal: Principal, record: CallRecord) -> Resolution:
+        resolution = await self.resolve_fresh(ask, principal)
         if not resolution.candidates:
             error = refusal(resolution, ask)
             record.reject(error)

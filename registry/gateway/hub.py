@@ -69,7 +69,7 @@ async def resolve(worker: Worker, request: Request, answer: Answer) -> None:
     request_given = body.get("messages") is not None
     chat_request = _chat_request(body) if request_given else None
     ask, _ = await _ask(worker, principal, body, chat_request)
-    resolution = worker.client.resolve(ask, principal=principal)
+    resolution = await worker.client.resolve_fresh(ask, principal)
     await answer.json(200, {**resolution.as_dict(), "request_id": request.id})
 
 
@@ -80,7 +80,7 @@ async def test_call(worker: Worker, request: Request, answer: Answer) -> None:
     _known(body, {"registry_id", "model", "messages", "params"})
     slug = _text(body, "registry_id")
     chat_request = _chat_request(body)
-    if slug in (None, "stub") or not _has_provider(worker, principal, slug):
+    if slug in (None, "stub") or not await _has_provider(worker, principal, slug):
         data = {**_result(await mock(chat_request)), "provider": "stub", "model": "stub"}
         await answer.json(200, {"data": data, "request_id": request.id})
         return
@@ -102,11 +102,14 @@ async def mock(chat_request: ChatRequest) -> ChatResult:
     return await create_adapter("stub", model="stub").chat(chat_request)
 
 
-def _has_provider(worker: Worker, principal: Principal, slug: str) -> bool:
-    return any(
-        entry.slug == slug and entry.owner_id in (None, principal.user_id)
-        for entry in worker.snapshot.providers.values()
-    )
+async def _has_provider(worker: Worker, principal: Principal, slug: str) -> bool:
+    def found() -> bool:
+        mine = (None, principal.user_id)
+        return any(entry.slug == slug and entry.owner_id in mine for entry in worker.snapshot.providers.values())
+
+    if not found():
+        await worker.catch_up()
+    return found()
 
 
 def _result(result: ChatResult) -> dict[str, Any]:

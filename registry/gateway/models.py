@@ -38,16 +38,19 @@ async def list_models(worker: Worker, request: Request, answer: Answer) -> None:
 async def show_model(worker: Worker, request: Request, answer: Answer) -> None:
     principal = await worker.authenticate(request, "models")
     name = request.path.removeprefix("/v1/models/")
-    await answer.json(200, encode_model(find_model(worker, principal, name)))
+    await answer.json(200, encode_model(await find_model(worker, principal, name)))
 
 
-def find_model(worker: Worker, principal: Principal, name: str) -> LLMEntry:
+async def find_model(worker: Worker, principal: Principal, name: str) -> LLMEntry:
     """The model a caller means by `name`. Raises NoCandidateError (404)."""
-    entries = worker.snapshot.named(name, principal.user_id)
-    by_id = worker.snapshot.by_id(name) if not entries else None
-    for entry in (*entries, *([by_id] if by_id else [])):
-        if entry.is_active and principal.may_use(entry):
-            return entry
+    for caught_up in (False, True):
+        if caught_up:
+            await worker.catch_up()
+        named = worker.snapshot.named(name, principal.user_id)
+        by_id = worker.snapshot.by_id(name)
+        for entry in (*named, *([by_id] if by_id else [])):
+            if entry.is_active and principal.may_use(entry):
+                return entry
     dropped = Dropped(name=name, code="not_found", reason=f"There is no model {name!r} that you may use.")
     error: NoCandidateError = refusal(Resolution(candidates=(), dropped=(dropped,)), Ask(model=name))
     raise error

@@ -25,6 +25,7 @@ from registry.usage.journal import journal_of
 log = logging.getLogger("llmhub.lane")
 
 REFRESH_S = 1.0
+CATCH_UP_APART_S = 0.2  # a caller of unknown names may not make the hub read without end
 T = TypeVar("T")
 
 
@@ -45,12 +46,17 @@ class Worker:
         self.journal = journal_of(settings)
         self.transport = Transport()
         self.client = DynamicLLMClient(
-            self.snapshot, ledger=self.journal, transport=self.transport, keys=StoredKeys(self.snapshot)
+            self.snapshot,
+            ledger=self.journal,
+            transport=self.transport,
+            keys=StoredKeys(self.snapshot),
+            catch_up=self.catch_up,
         )
         # Few threads, of their own: a database that hangs must not use up the threads that others wait for.
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="registry")
         self._principals: dict[tuple[int, int], tuple[TokenEntry, Principal, Principal]] = {}
         self._refreshing: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
         self._first_load = asyncio.Lock()
 
     async def ready(self) -> None:
@@ -98,6 +104,16 @@ class Worker:
             return await asyncio.wait_for(loop.run_in_executor(self._threads, _with_connection, work, args), 5)
         except (DatabaseError, TimeoutError) as error:
             raise Unavailable("The hub's database can't be reached.", retry_after_s=2) from error
+
+    async def catch_up(self) -> None:
+        """Read the change log now; callers that ask meanwhile share the next read, a fifth of a second apart."""
+        if self._catching_up is None or self._catching_up.done():
+            self._catching_up = asyncio.create_task(self._refresh_soon())
+        await asyncio.shield(self._catching_up)
+
+    async def _refresh_soon(self) -> None:
+        await asyncio.sleep(max(0.0, CATCH_UP_APART_S - self.snapshot.age_s))
+        await self._refresh()
 
     async def _refresh(self) -> None:
         try:
