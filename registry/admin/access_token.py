@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
@@ -56,7 +56,7 @@ class LiveFilter(admin.SimpleListFilter):
 class AccessTokenAdmin(RecordAdmin):
     form = AccessTokenForm
     everybodys = True
-    actions: ClassVar[tuple[str, ...]] = ("revoke",)
+    actions = ("revoke",)
     list_display = ("name", "visible_part", "owner", "live", "expires_at", "last_used_at", "session")
     list_filter = (LiveFilter, "session", "expires_at")
     list_select_related = ("owner",)

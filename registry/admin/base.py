@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django import forms
@@ -52,13 +52,13 @@ class RecordForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
 
     def _post_clean(self) -> None:
         """Django leaves out every constraint that touches a column the form lacks; the database does not."""
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]  # left out of the stubs
         try:
             self.instance.validate_constraints(exclude=set(self.errors))
         except ValidationError as error:
             new = {name: found for name, found in error.update_error_dict({}).items() if name not in self.errors}
             if new:
-                self._update_errors(ValidationError(new))
+                self._update_errors(ValidationError(new))  # type: ignore[attr-defined]
 
 
 class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -75,12 +75,18 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: Any = super().get_queryset(request)
-        return rows if self.sees_all(request) or not hasattr(rows, "visible_to") else rows.visible_to(request.user)
+        if not self.sees_all(request) and hasattr(rows, "visible_to"):
+            rows = rows.visible_to(request.user)
+        found: models.QuerySet[Any] = rows
+        return found
 
     def editable(self, request: HttpRequest) -> models.QuerySet[Any]:
         """The rows that this person may change."""
         rows: Any = self.model._default_manager.all()
-        return rows if self.sees_all(request) or not hasattr(rows, "editable_by") else rows.editable_by(request.user)
+        if not self.sees_all(request) and hasattr(rows, "editable_by"):
+            rows = rows.editable_by(request.user)
+        found: models.QuerySet[Any] = rows
+        return found
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and self._may_edit(request, obj)
@@ -153,7 +159,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class SwitchableAdmin(RecordAdmin):
     """Records with `enabled`: switched on and off in bulk."""
 
-    actions: ClassVar[Iterable[str]] = ("enable", "disable")
+    actions: tuple[str, ...] = ("enable", "disable")
 
     @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:

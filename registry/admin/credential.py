@@ -10,8 +10,9 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from registry.access import audit
-from registry.admin.base import RecordForm, SwitchableAdmin, note
+from registry.admin.base import RecordForm, note
 from registry.admin.secret_fields import SecretFieldsMixin
+from registry.admin.test_connection import TestableAdmin
 from registry.models import Credential
 
 
@@ -51,7 +52,7 @@ class ForeignCredentialForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Credential)
-class CredentialAdmin(CredentialColumns, SwitchableAdmin):
+class CredentialAdmin(CredentialColumns, TestableAdmin):
     form = CredentialForm
     everybodys = True
     list_display = (
@@ -96,6 +97,9 @@ class CredentialAdmin(CredentialColumns, SwitchableAdmin):
         if self.is_foreign(request, obj):
             return (row, known)
         return (row, secret) if obj is None else (row, secret, known)
+
+    def may_test(self, request: HttpRequest, obj: Any) -> bool:
+        return not self.is_foreign(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if not getattr(form, "secret_given", False):

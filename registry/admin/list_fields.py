@@ -33,7 +33,7 @@ class WordsField(forms.CharField):
         return words
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return (initial or []) != self.to_python(data)
+        return bool((initial or []) != self.to_python(data))
 
 
 class ChosenField(forms.MultipleChoiceField):

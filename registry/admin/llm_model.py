@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from adapters.errors import ConfigurationError
 from adapters.kinds import profile_for
-from registry.admin.base import RecordAdmin, RecordForm, RecordInline, SwitchableAdmin
+from registry.admin.base import RecordAdmin, RecordForm, RecordInline
 from registry.admin.list_fields import CapabilitiesField, WordsField
+from registry.admin.test_connection import TestableAdmin
 from registry.models import PRICE_FIELDS, LLMModel, ModelAccess, ModelPrice
 
 
@@ -43,7 +44,8 @@ class ModelForm(RecordForm):
         for name, value in answers.items():
             if row.capability(name) != value:
                 row.set_capability(name, value, source="admin")
-        return row.capabilities
+        known: dict[str, Any] = row.capabilities
+        return known
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
@@ -77,7 +79,7 @@ class AccessInline(RecordInline):
 
 
 @admin.register(LLMModel)
-class LLMModelAdmin(SwitchableAdmin):
+class LLMModelAdmin(TestableAdmin):
     form = ModelForm
     inlines = (PriceInline, AccessInline)
     list_display = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -14,9 +15,10 @@ from django.utils.safestring import SafeString
 from adapters.errors import ConfigurationError
 from adapters.kinds import KINDS
 from registry.access import audit
-from registry.admin.base import RecordForm, RecordInline, SwitchableAdmin, note
+from registry.admin.base import RecordForm, RecordInline, note
 from registry.admin.credential import CredentialColumns
 from registry.admin.secret_fields import SecretFieldsMixin, first_shared_credential
+from registry.admin.test_connection import TestableAdmin
 from registry.catalog.environment import override_of
 from registry.models import Credential, Provider
 
@@ -50,7 +52,7 @@ class CredentialInline(CredentialColumns, RecordInline):
 
 
 @admin.register(Provider)
-class ProviderAdmin(SwitchableAdmin):
+class ProviderAdmin(TestableAdmin):
     form = ProviderForm
     inlines = (CredentialInline,)
     list_display = ("name", "slug", "adapter", "whose", "enabled", "health", "keys", "base_url")
@@ -75,9 +77,11 @@ class ProviderAdmin(SwitchableAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         usable = models.Q(credentials__enabled=True, credentials__owner=None, credentials__state="ok")
-        return super().get_queryset(request).annotate(shared_keys=models.Count("credentials", filter=usable))
+        rows: models.QuerySet[Any] = super().get_queryset(request)
+        counted: models.QuerySet[Any] = rows.annotate(shared_keys=models.Count("credentials", filter=usable))
+        return counted
 
-    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, tuple[str, ...]]:
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Sequence[str]]:
         return {} if obj else {"slug": ("name",)}
 
     @admin.display(description="owner", ordering="owner")

@@ -71,7 +71,7 @@ class SecretFieldsMixin(forms.Form):
     def store_secret(self, credential: Credential) -> None:
         """Replace what was typed and keep the rest."""
         data = self.cleaned_data
-        headers = {} if data.get("clear_headers") else None
+        headers: dict[str, str] | None = {} if data.get("clear_headers") else None
         credential.change_secret(api_key=data.get("api_key") or None, headers=data.get("headers") or headers)
 
 

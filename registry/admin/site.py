@@ -7,7 +7,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, Q, Sum
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.text import slugify
@@ -30,7 +31,7 @@ class HubAdminSite(admin.AdminSite):
     site_header = "LLM Hub"
     index_title = "Administration"
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         numbers = today_in_numbers() if getattr(request.user, "is_superuser", False) else None
         return super().index(request, {"numbers": numbers, **(extra_context or {})})
 

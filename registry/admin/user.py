@@ -6,8 +6,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
 from django.db import models
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 
 from registry.access import audit
@@ -25,8 +27,8 @@ class RankedPeople:
 
 
 @admin.register(User)
-class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):
-    form = UserAdmin.form
+class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):  # type: ignore[type-arg]
+    form = UserChangeForm  # type: ignore[assignment]  # Django's own, with its link to the password
     list_display = (
         "username",
         "email",
@@ -69,7 +71,7 @@ class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):
 class HubGroupAdmin(RecordAdmin, GroupAdmin):
     """Groups are Django's own rows: what a group decides is noted in the change log here."""
 
-    form = GroupAdmin.form
+    form = ModelForm  # type: ignore[assignment]
     list_display = ("name",)
     search_fields = ("name",)
 

@@ -54,7 +54,9 @@ class WhyForm(forms.Form):
     @property
     def ask(self) -> Ask:
         data = self.cleaned_data
-        named = {name: data.get(name) or None for name in ("model", "tier", "preset", "module", "provider")}
+        named: dict[str, Any] = {
+            name: data.get(name) or None for name in ("model", "tier", "preset", "module", "provider")
+        }
         wanted = {name: data[name] for name in NAMES & data.keys() if name != "provider" and data[name]}
         return Ask(**named, requirements=read_requirements(wanted))
 

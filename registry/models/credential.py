@@ -140,7 +140,7 @@ class Credential(RegistryRow, Record):
                 stored = self.reveal()
             except DecryptError:
                 stored = Secret(api_key="")
-            api_key = stored.api_key if api_key is None else api_key
+            api_key = (stored.api_key or "") if api_key is None else api_key
             headers = stored.headers if headers is None else headers
         if api_key or headers:
             self.set_secret(api_key, headers)

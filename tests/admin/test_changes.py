@@ -162,7 +162,8 @@ def test_another_persons_key_can_be_seen_and_switched_off_and_no_more(site: Clie
     page = reverse("admin:registry_credential_change", args=[own.pk])
     text = site.get(page).content.decode()
     assert "bob" in text and "····wxyz" in text and "PLANTED" not in text
-    assert 'name="api_key"' not in text
+    assert 'name="api_key"' not in text and "Test connection" not in text
+    assert site.post(reverse("admin:registry_credential_test_connection", args=[own.pk])).status_code == 403
     assert site.post(page, {"api_key": KEY, "label": "mine"}).status_code == 302
     own.refresh_from_db()
     assert not own.enabled and own.label == "bobs" and own.owner == bob
@@ -260,6 +261,7 @@ def test_staff_edit_their_own_rows_and_not_the_global_ones(hub: Hub, bob: Any) -
     assert client.post(page, {"name": "Taken"}).status_code == 403
     client.post(*action(provider, "disable"))
     client.post(*action(provider, "delete_selected"))
+    assert client.post(reverse("admin:registry_provider_test_connection", args=[provider.pk])).status_code == 403
     assert Provider.objects.get(pk=provider.pk).enabled and Provider.objects.get(pk=provider.pk).name == "Acme"
     own = reverse("admin:registry_user_change", args=[bob.pk])
     client.post(own, {"username": "bob", "is_superuser": "on", "is_staff": "on", "is_active": "on"})
