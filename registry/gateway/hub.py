@@ -155,7 +155,7 @@ def _chat_request(body: Mapping[str, Any]) -> ChatRequest:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidRequestError("'messages' takes a list of at least one message.", param="messages")
-    params = body.get("params") or {}
+    params = {} if body.get("params") is None else body["params"]
     if not isinstance(params, dict):
         raise InvalidRequestError("'params' takes an object.", param="params")
     if params.get("stream"):
