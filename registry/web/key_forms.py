@@ -17,14 +17,6 @@ from registry.models import Credential, LLMModel, Provider, User, UserSettings
 MAX_KEY_CHARS = 4096
 
 
-def _clean_key(text: str) -> str:
-    """Pasted keys come with blanks and line ends around them; inside they hold neither."""
-    key = text.strip()
-    if any(not 33 <= ord(character) <= 126 for character in key):
-        raise ValidationError("A key is made of plain letters, digits and signs, without blanks. Copy it again.")
-    return key
-
-
 class KeyField(forms.CharField):
     """A secret: never echoed into a page, not even when another field is wrong."""
 
@@ -34,7 +26,13 @@ class KeyField(forms.CharField):
         super().__init__(label="Key", max_length=MAX_KEY_CHARS, strip=False, widget=widget, **kwargs)
 
     def clean(self, value: Any) -> str:
-        return _clean_key(str(super().clean(value) or ""))
+        # Pasted keys come with blanks and line ends around them.
+        key = str(super().clean(str(value or "").strip()) or "")
+        if any(not 33 <= ord(character) <= 126 for character in key):
+            raise ValidationError(
+                "A key is made of plain letters, digits and signs, without blanks. Copy it again.", code="not_a_key"
+            )
+        return key
 
 
 class AddKeyForm(forms.Form):

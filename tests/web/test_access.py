@@ -23,7 +23,7 @@ PAGES = (
 )  # fmt: skip
 POST_ONLY = (
     "playground_token", "playground_conversations", "playground_conversation", "playground_drop", "conversation_rename",
-    "key_toggle", "token_revoke", "model_default",
+    "key_test", "key_toggle", "provider_test", "token_revoke", "model_default",
 )  # fmt: skip
 
 

@@ -1,0 +1,269 @@
+"""What people do, as they do it: a real hub, a real browser, a real upstream on loopback."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import chunk
+from tests.upstream import Forever, Upstream, chunked, json_answer
+
+pytestmark = pytest.mark.browser
+
+KEY = "sk-planted-browser-0123456789-WXYZ"
+PAGES = (
+    "",
+    "playground/",
+    "conversations/",
+    "compare/",
+    "models/",
+    "keys/",
+    "keys/add/",
+    "tokens/",
+    "usage/",
+    "accounts/",
+)
+
+
+def ask(page: Any, text: str) -> Any:
+    """Send a message; answers the turn that replies to it, once it is finished."""
+    page.get_by_label("Your message").fill(text)
+    page.get_by_label("Your message").press("Enter")
+    page.locator(".turn[data-role=assistant]:not([aria-busy]) .retry").wait_for()
+    return page.locator(".turn[data-role=assistant]").last
+
+
+def choose(page: Any, name: str) -> None:
+    page.get_by_role("button", name="Model", exact=False).and_(page.locator("#model")).click()
+    page.get_by_label("Search models").fill(name)
+    page.locator(f'.option[data-name="{name}"]').click()
+
+
+@pytest.fixture(scope="module")
+def tiny(browser: Any, hub: str, session: Any, upstream: Upstream) -> str:
+    """A model at the loopback upstream, added through the pages as its owner would."""
+    page = browser.new_context(base_url=hub, storage_state=session).new_page()
+    page.goto("/keys/")
+    page.get_by_role("button", name="Add a key").first.click()
+    page.get_by_role("link", name="OpenAI-compatible").click()
+    page.get_by_label("Key", exact=False).and_(page.locator("[type=password]")).fill(KEY)
+    page.locator("[name=name]").fill("Loopback")
+    page.locator("[name=base_url]").fill(f"{upstream.base_url}/v1")
+    page.locator("[name=model_names]").fill("tiny")
+    page.get_by_role("button", name="Save and test").click()
+    page.get_by_text("Loopback answers. It lists 1 model.").wait_for()
+    assert KEY not in page.content()
+    page.goto("/keys/")
+    assert "····WXYZ" in page.content() and KEY not in page.content()
+    page.context.close()
+    return "tiny"
+
+
+def test_own_key_to_a_streamed_answer(page: Any, tiny: str, upstream: Upstream) -> None:
+    page.goto("/playground/")
+    choose(page, tiny)
+    turn = ask(page, "Wie geht es?")
+    assert turn.locator(".text").inner_text().strip() == "Grüße aus dem Netz ☃"
+    assert turn.locator(".text strong").inner_text() == "dem"
+    assert "7 in · 3 out" in turn.locator("footer").inner_text()
+    sent = [seen for seen in upstream.requests if seen.path == "/v1/chat/completions"][-1]
+    assert sent.headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_the_stub_answers_without_a_key_and_the_thread_is_kept(page: Any) -> None:
+    page.goto("/playground/")
+    turn = ask(page, "Remember **me**")
+    assert turn.locator(".text strong").inner_text() == "me"
+    assert "conversation=" in page.url
+    reload_until(page, lambda: page.locator(".turn").count() == 2)
+    assert page.locator(".turn[data-role=user]").inner_text() == "Remember **me**"
+    assert page.locator(".turn[data-role=assistant] strong").inner_text() == "me"
+    page.goto("/conversations/")
+    assert page.get_by_role("link", name="Remember **me**").count() == 1
+
+
+def test_an_answer_brings_no_markup_picture_or_script_with_it(page: Any) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/playground/")
+    turn = ask(
+        page,
+        "<img src=x onerror=alert(1)> ![secret](https://evil.test/p.png) [go](javascript:alert(1)) "
+        "[ok](https://example.test/) <style>body{display:none}</style>",
+    )
+    text = turn.locator(".text")
+    assert text.locator("img, style, script").count() == 0
+    assert "<img src=x" in text.inner_text() and "image not loaded: secret" in text.inner_text()
+    links = text.locator("a").evaluate_all("links => links.map(a => [a.getAttribute('href'), a.rel])")
+    assert [href for href, _ in links if href] == ["https://example.test/"]
+    assert all("noopener" in rel for _, rel in links)
+    assert not [url for url in asked if "evil.test" in url]
+
+
+def test_stop_ends_the_answer_here_and_upstream(page: Any, tiny: str, upstream: Upstream) -> None:
+    frame = f"data: {chunk('more ')}\n\n".encode()
+    before = upstream._routes["POST", "/v1/chat/completions"]
+    upstream.on("POST", "/v1/chat/completions", chunked(Forever(frame, 0.05)))
+    try:
+        page.goto("/playground/")
+        choose(page, tiny)
+        page.get_by_label("Your message").fill("Go on for ever")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text("more more more").wait_for()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("stopped", exact=True).wait_for()
+        assert page.get_by_role("button", name="Send").is_visible()
+        upstream.wait_for(lambda seen: seen.requests[-1].peer_closed_at is not None)
+    finally:
+        upstream._routes["POST", "/v1/chat/completions"] = before
+
+
+def test_trying_again_replaces_the_answer(page: Any) -> None:
+    page.goto("/playground/")
+    ask(page, "Once more")
+    page.get_by_role("button", name="Try again").click()
+    page.locator(".turn[data-role=assistant]:not([aria-busy]) .retry").wait_for()
+    assert page.locator(".turn").count() == 2
+    reload_until(page, lambda: page.locator(".turn").count() == 2)
+    page.reload()
+    assert page.locator(".turn").count() == 2
+
+
+def test_a_refused_key_is_said_in_plain_words_with_the_request(
+    open_page: Callable[..., Any], tiny: str, upstream: Upstream
+) -> None:
+    before = upstream._routes["POST", "/v1/chat/completions"]
+    upstream.on("POST", "/v1/chat/completions", json_answer({"error": {"message": f"bad key {KEY}"}}, status=401))
+    try:
+        page = open_page()
+        page.goto("/playground/")
+        choose(page, tiny)
+        turn = ask(page, "Hello")
+        words = turn.get_by_role("alert").inner_text()
+        assert "refused the key" in words and "Request " in words and KEY not in words
+    finally:
+        upstream._routes["POST", "/v1/chat/completions"] = before
+
+
+def test_a_token_is_shown_once_works_and_is_revoked(page: Any, hub: str) -> None:
+    page.goto("/tokens/")
+    page.get_by_label("Name").fill("browser test")
+    page.get_by_role("button", name="Make token").click()
+    token = page.locator("#plaintext").inner_text()
+    assert f'base_url="{hub}/v1"' in page.content().replace("&quot;", '"')
+    assert status_with(hub, token) == 200
+    page.get_by_role("button", name="Done").click()
+    assert token not in page.content()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.locator("tr", has_text="browser test").get_by_role("button", name="Revoke").click()
+    page.get_by_text("browser test was revoked").wait_for()
+    deadline = time.monotonic() + 5
+    while status_with(hub, token) != 401:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_two_models_answer_side_by_side(page: Any, tiny: str) -> None:
+    page.goto("/compare/")
+    for column, name in enumerate(("stub-echo", tiny)):
+        page.locator(".column .pick").nth(column).click()
+        page.get_by_label("Search models").fill(name)
+        page.locator(f'.option[data-name="{name}"]').click()
+    page.get_by_label("Prompt", exact=True).fill("Same for both")
+    page.get_by_role("button", name="Ask them").click()
+    page.get_by_text("Grüße aus").wait_for()
+    page.locator(".column .text", has_text="Same for both").wait_for()
+
+
+def test_models_are_found_as_one_types(page: Any, tiny: str) -> None:
+    page.goto("/models/")
+    page.get_by_label("Search").fill("tin")
+    page.wait_for_url("**/models/?q=tin*")
+    assert page.locator("tbody tr").count() == 1
+    page.get_by_label("Search").fill("no such model")
+    page.get_by_text("Nothing matches").wait_for()
+
+
+def test_the_keyboard_alone_reaches_a_model(page: Any, tiny: str) -> None:
+    page.goto("/playground/")
+    page.locator("#model").focus()
+    page.keyboard.press("Enter")
+    page.locator(".option").first.wait_for()
+    page.keyboard.type(tiny)
+    page.locator(".options section").first.wait_for()
+    page.wait_for_function("document.querySelectorAll('.option').length === 1")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.locator("#model").inner_text() == tiny
+    assert page.evaluate("document.activeElement.id") == "prompt"
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_overflows_or_complains(
+    open_page: Callable[..., Any], complaints: list[str], width: int, scheme: str
+) -> None:
+    page = open_page(width=width, scheme=scheme)
+    for path in PAGES:
+        page.goto(f"/{path}")
+        over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert (path, over) == (path, 0)
+        fields = "document.querySelectorAll('input:not([type=hidden]), select, textarea')"
+        unnamed = f"[...{fields}].filter(field => !field.labels.length)"
+        assert (path, page.evaluate(f"{unnamed}.length")) == (path, 0)
+    assert complaints == []
+
+
+def test_events_survive_any_split(page: Any) -> None:
+    """static/hub/js/sse.js on text cut at every place, and on bytes cut inside a letter."""
+    page.goto("/playground/")
+    found = page.evaluate(
+        """async () => {
+            const { EventParser, readEvents } = await import('/static/hub/js/sse.js');
+            const text = ': hello\\n\\ndata: {"a":"☃\\u2028"}\\r\\n\\r\\nevent: error\\ndata:one\\ndata: two\\n\\n'
+                + 'id: 7\\n\\ndata: [DONE]\\n\\ndata: lost';
+            const whole = JSON.stringify(new EventParser().feed(text));
+            const differing = [];
+            for (let cut = 0; cut <= text.length; cut += 1) {
+                const parser = new EventParser();
+                const events = [...parser.feed(text.slice(0, cut)), ...parser.feed(text.slice(cut))];
+                if (JSON.stringify(events) !== whole) differing.push(cut);
+            }
+            const bytes = new TextEncoder().encode(text);
+            const start = (out) => { for (const byte of bytes) out.enqueue(Uint8Array.of(byte)); out.close(); };
+            const stream = new ReadableStream({ start });
+            const slow = [];
+            for await (const event of readEvents(stream)) slow.push(event);
+            return { whole: JSON.parse(whole), differing, same: JSON.stringify(slow) === whole };
+        }"""
+    )
+    assert found["differing"] == [] and found["same"]
+    assert [(event["event"], event["data"]) for event in found["whole"]] == [
+        ("message", '{"a":"☃\u2028"}'), ("error", "one\ntwo"), ("message", "[DONE]"),
+    ]  # fmt: skip
+
+
+def reload_until(page: Any, condition: Callable[[], bool]) -> None:
+    """Turns reach the database a moment after the answer ended."""
+    deadline = time.monotonic() + 15
+    page.reload()
+    while not condition():
+        assert time.monotonic() < deadline, "the thread was not kept in time"
+        time.sleep(0.2)
+        page.reload()
+
+
+def status_with(hub: str, token: str) -> int:
+    request = urllib.request.Request(f"{hub}/v1/models", headers={"authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            json.load(response)
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
