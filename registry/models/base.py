@@ -68,8 +68,8 @@ class OwnedQuerySet(models.QuerySet[Any]):
         return self.filter(**{f"{self.owner_field}__isnull": True})
 
 
-class RegistryQuerySet(OwnedQuerySet):
-    """An owned queryset whose bulk writes reach the change log too."""
+class LoggedQuerySet(models.QuerySet[Any]):
+    """Rows whose bulk writes reach the change log too; `bulk_update` does through `update`."""
 
     def update(self, **kwargs: Any) -> int:
         if set(kwargs) <= self.model.quiet_fields:
@@ -97,12 +97,9 @@ class RegistryQuerySet(OwnedQuerySet):
             RegistryChange.append(self.model, [row.pk for row in rows], using=self.db)
         return made
 
-    def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], *args: Any, **kwargs: Any) -> int:
-        rows = list(objs)
-        with transaction.atomic(using=self.db):
-            changed = super().bulk_update(rows, fields, *args, **kwargs)
-            RegistryChange.append(self.model, [row.pk for row in rows], using=self.db)
-        return changed
+
+class RegistryQuerySet(LoggedQuerySet, OwnedQuerySet):
+    """An owned queryset whose bulk writes reach the change log."""
 
 
 class RegistryRow(models.Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.contrib.auth.models import Group
@@ -54,8 +54,13 @@ class Budget(RegistryRow, Record):
         owner_field = "user"
         shared_when_ownerless = False
 
-        def editable_by(self, user: object) -> models.QuerySet[Budget]:  # type: ignore[override]  # admins only
-            return self.all() if getattr(user, "is_superuser", False) else self.none()
+        def visible_to(self, user: Any) -> Self:
+            """One's own; an admin sees all, whomever they are for."""
+            return self.all() if user.is_superuser and user.is_active else super().visible_to(user)
+
+        def editable_by(self, user: Any) -> Self:
+            """All for an admin, none for anybody else: nobody raises their own limit."""
+            return self.all() if user.is_superuser and user.is_active else self.none()
 
     objects = BudgetQuerySet.as_manager()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from registry.models.base import OwnedQuerySet, Record, RegistryQuerySet, RegistryRow, unique_per_owner
+from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner
 from registry.models.provider import Provider
 
 
@@ -66,6 +67,8 @@ def validate_string_list(value: Any) -> None:
 class ModelQuerySet(RegistryQuerySet):
     def usable_by(self, user: Any) -> ModelQuerySet:
         """Enabled models that `user` sees and that no group rule keeps from them."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
         rows = self.visible_to(user).filter(enabled=True, provider__enabled=True)
         if not user.is_superuser:
             open_to_all = Q(access__isnull=True)
@@ -134,8 +137,11 @@ class LLMModel(RegistryRow, Record):
         provider = getattr(self, "provider", None)
         if provider is not None and provider.owner_id is not None and provider.owner_id != self.owner_id:
             raise ValidationError({"provider": "A model at a personal provider belongs to that provider's owner."})
-        if not isinstance(self.default_params, dict):
-            raise ValidationError({"default_params": "This takes a JSON object."})
+        for name in ("default_params", "capabilities", "profile"):  # Django validates no empty value, so [] would pass
+            if not isinstance(getattr(self, name), dict):
+                raise ValidationError({name: "This takes a JSON object."})
+        if self.speed_tps is not None and not math.isfinite(self.speed_tps):
+            raise ValidationError({"speed_tps": "This takes a number."})
 
     def capability(self, name: str) -> str:
         """`yes`, `no` or `unknown`."""
@@ -219,9 +225,10 @@ class ModelAccess(RegistryRow, Record):
     """A group that may use a model. A model with no such row is open to everybody who sees it."""
 
     model = models.ForeignKey(LLMModel, on_delete=models.CASCADE, related_name="access")
-    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="+")
+    # Protected: with its last rule gone, a model would be open to everybody.
+    group = models.ForeignKey(Group, on_delete=models.PROTECT, related_name="+")
 
-    class AccessQuerySet(RegistryQuerySet, OwnedQuerySet):
+    class AccessQuerySet(RegistryQuerySet):
         owner_field = "model__owner"
 
     objects = AccessQuerySet.as_manager()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -96,6 +97,8 @@ class Provider(RegistryRow, Record):
             self.base_url = kind.base_url
         if not self.base_url and kind.dialect != "stub":
             raise ValidationError({"base_url": f"{kind.label} needs a base URL."})
+        if self.timeout_s is not None and not math.isfinite(self.timeout_s):
+            raise ValidationError({"timeout_s": "This takes a number of seconds."})
         for name in ("settings", "metadata"):
             if not isinstance(getattr(self, name), dict):
                 raise ValidationError({name: "This takes a JSON object."})
