@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from adapters.anthropic_models import ANTHROPIC_FAMILIES
 from adapters.errors import ConfigurationError
+from adapters.gemini_models import GEMINI_FAMILIES
 from adapters.profiles import OPENAI_FAMILIES, ModelFamily, ModelProfile, family_changes, starts_with
 from adapters.types import Dialect
 
@@ -110,6 +111,8 @@ _ROWS = (
         auth_type="api_key",
         api_key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         docs_url="https://ai.google.dev/api/generate-content",
+        profile=ModelProfile(thinking_mode="none"),
+        families=GEMINI_FAMILIES,
     ),
     AdapterKind(
         kind="ollama",

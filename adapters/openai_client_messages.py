@@ -30,7 +30,8 @@ __all__ = ["HUB_FORMAT", "parse_messages"]
 # to an OpenAI client, to be brought back with the next turn.
 HUB_FORMAT: Final = "llmhub-v1"
 
-_DIALECTS: Final = frozenset(get_args(Dialect)) - {DIALECT}
+# Names under which codecs keep what only one vendor understands: dialects, and vendors by their own name.
+_VENDORS: Final = frozenset({*get_args(Dialect), "anthropic", "gemini", "openai"}) - {DIALECT}
 # Clients send whole answers back; these fields of an answer mean nothing in a request.
 _ECHOED: Final = ("annotations", "provider_specific_fields", "object")
 
@@ -209,10 +210,10 @@ def _signed_reasoning(item: Mapping[str, Any], path: str) -> ReasoningPart:
 
 
 def _foreign(metadata: Any) -> dict[str, Any]:
-    """Another vendor's blobs that the hub handed out; anything but a known dialect's object is left behind."""
+    """Another vendor's blobs that the hub handed out; anything but a known vendor's object is left behind."""
     if not isinstance(metadata, Mapping):
         return {}
-    return {name: value for name, value in metadata.items() if name in _DIALECTS and isinstance(value, Mapping)}
+    return {name: value for name, value in metadata.items() if name in _VENDORS and isinstance(value, Mapping)}
 
 
 def _parse_tool_call(fields: Fields) -> ToolCall:

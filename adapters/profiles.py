@@ -51,8 +51,8 @@ class ModelProfile:
     echo_fields: frozenset[str] = frozenset()
     # False: chat/completions answers 400 to function tools while the model reasons, and the call belongs on /responses
     supports_tools_while_reasoning: bool = True
-    # Anthropic: how thinking is asked for, and what switches it off ("omit": it is off unless asked for)
-    thinking_mode: Literal["adaptive", "budget", "none"] = "budget"
+    # Anthropic and Gemini: how thinking is asked for, and what switches it off ("omit": it is off unless asked for)
+    thinking_mode: Literal["adaptive", "budget", "level", "none"] = "budget"
     thinking_off: Literal["omit", "disabled", "between_tools", "never"] = "omit"
     supports_system_turns: bool = False  # Anthropic: a system turn may stand inside the conversation
     one_sampling_setting: bool = False  # temperature or top_p, never both
