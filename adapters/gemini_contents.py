@@ -207,8 +207,8 @@ def _media(part: ImagePart | AudioPart | FilePart, target: Target) -> dict[str, 
             _require(target.profile.supports_files, "files", target)
             address = part.url or part.file_id or ""
             data: dict[str, Any] = {"fileUri": address}
-            media_type = part.media_type or _guessed(part.filename or "") or _guessed(address)
-            return {"fileData": data | ({"mimeType": media_type} if media_type else {})}
+            named = part.media_type or _guessed(part.filename or "") or _guessed(address)
+            return {"fileData": data | ({"mimeType": named} if named else {})}
         case FilePart():
             _require(target.profile.supports_files, "files", target)
             return _inline(
