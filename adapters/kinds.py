@@ -80,7 +80,11 @@ _ROWS = (
         options={"api_version": "2024-10-21"},
         # No `file` parts on Azure's chat (2026-11-20).
         profile=_OPENAI.override({"supports_files": False}),
-        families=OPENAI_FAMILIES,
+        families=(
+            # Foundry's Mistral answers 422 to max_completion_tokens (2026-11-20).
+            ModelFamily(pattern=starts_with("mistral"), changes={"max_tokens_field": "max_tokens"}),
+            *OPENAI_FAMILIES,
+        ),
     ),
     AdapterKind(
         kind="anthropic",
