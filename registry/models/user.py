@@ -12,10 +12,13 @@ from django.db import models
 from registry.models.base import LoggedQuerySet, RegistryQuerySet, RegistryRow, uuid7
 
 
-class Accounts(UserManager.from_queryset(LoggedQuerySet)):  # type: ignore[misc]  # made by Django
+class Accounts(UserManager["User"]):
     """Django's, with bulk writes in the change log: admin's "delete selected" must end the tokens of those users."""
 
     use_in_migrations = False
+
+    def get_queryset(self) -> LoggedQuerySet:
+        return LoggedQuerySet(self.model, using=self._db)
 
 
 class User(RegistryRow, AbstractUser):
@@ -25,7 +28,7 @@ class User(RegistryRow, AbstractUser):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
 
-    objects = Accounts()
+    objects: ClassVar[Accounts] = Accounts()
 
     class Meta(AbstractUser.Meta):
         abstract = False

@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("username")
         parser.add_argument("--name", required=True, help="what the token is for")
         parser.add_argument(
-            "--scopes", nargs="+", metavar="SCOPE", help=f"of {', '.join(SCOPES)}; default all but manage"
+            "--scopes", nargs="+", metavar="SCOPE", help=f"of {', '.join(SCOPES)}; default: all"
         )
         parser.add_argument("--expires-days", type=int, metavar="D", help="default: it does not expire")
 
@@ -31,9 +31,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user {username!r}.")
         if not owner.is_active:
             raise CommandError(f"The user {username!r} is not active, so a token of theirs would open nothing.")
-        fields: dict[str, Any] = {}
-        if scopes is not None:
-            fields["scopes"] = parse_scopes(scopes)
+        # Who may run this command may do anything as that user anyway; a page or the API gives narrower tokens.
+        fields: dict[str, Any] = {"scopes": list(SCOPES) if scopes is None else parse_scopes(scopes)}
         if expires_days is not None:
             if not 1 <= expires_days <= 36500:
                 raise CommandError("--expires-days takes a number from 1 to 36500.")
