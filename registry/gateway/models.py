@@ -30,6 +30,7 @@ _PARAMETER_OF = {
 
 async def list_models(worker: Worker, request: Request, answer: Answer) -> None:
     principal = await worker.authenticate(request, "models")
+    await worker.catch_up()  # somebody who has just added a model looks here first
     entries = worker.snapshot.active(principal.user_id)
     usable = sorted((entry for entry in entries if principal.may_use(entry)), key=lambda entry: entry.name)
     await answer.json(200, {"object": "list", "data": [encode_model(entry) for entry in usable]})
