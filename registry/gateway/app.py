@@ -6,6 +6,7 @@ No DRF, no session, and no database query except what a request itself asks for.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from adapters.errors import LLMError
 from adapters.openai_chat_client import OpenAIChatClientCodec
 from registry.access.tokens import TokenError
 from registry.client import new_request_id
-from registry.gateway import chat, hub, models
+from registry.gateway import chat, hub, metrics, models
 from registry.gateway.http import Answer, ClientGone, Request
 from registry.gateway.worker import Unavailable, Worker, this_worker
 from registry.usage.journal import JournalError
@@ -48,6 +49,13 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         return
     request = Request(scope, receive, new_request_id())
     answer = Answer(send, request.id)
+    started = time.monotonic()
+    await _serve(request, answer)
+    metrics.count(_route(request), answer.status, time.monotonic() - started)
+
+
+async def _serve(request: Request, answer: Answer) -> None:
+    """Answer whatever happens, in the client's dialect; nothing is raised."""
     try:
         worker = this_worker()
         await worker.ready()
@@ -64,6 +72,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     except Exception:
         log.exception("%s failed", request.id)
         await refuse(answer, request, Refused("The hub failed.", code="internal_error", status=500))
+
+
+def _route(request: Request) -> str:
+    """The request's route as a label: a known path or `other`, so that nobody can make labels without end."""
+    path = request.path.rstrip("/")
+    return path if path in ROUTES else "/v1/models/{id}" if path.startswith("/v1/models/") else "other"
 
 
 def _endpoint(request: Request) -> Endpoint:

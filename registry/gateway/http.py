@@ -102,11 +102,12 @@ def _first_line(error: Exception) -> str:
 class Answer:
     """Writes one answer. `headers` set before `start` go out with it."""
 
-    __slots__ = ("_send", "headers", "started")
+    __slots__ = ("_send", "headers", "started", "status")
 
     def __init__(self, send: Any, request_id: str) -> None:
         self._send = send
         self.started = False
+        self.status = 499  # until one is sent: the client left before
         self.headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
 
     def set(self, name: str, value: str) -> None:
@@ -123,6 +124,7 @@ class Answer:
 
     async def start(self, status: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self.started = True
+        self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self.headers]})
 
     async def piece(self, data: bytes) -> None:

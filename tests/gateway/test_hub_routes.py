@@ -53,6 +53,15 @@ def test_the_model_list_has_openais_shape_and_openrouters_additions(hub: Hub, se
     assert "tools" in row["supported_parameters"]
 
 
+def test_the_lane_counts_its_requests(hub: Hub, served: Someone) -> None:
+    with hub.client(served.token) as client:
+        client.get("/v1/models")
+        client.get("/v1/nobody-counts-paths-of-strangers")
+        told = client.get("/metrics").text
+    assert 'llmhub_lane_requests_total{route="/v1/models",status="200"}' in told
+    assert "nobody-counts" not in told
+
+
 def test_a_model_is_shown_by_alias_and_qualified_name(hub: Hub, served: Someone) -> None:
     with hub.client(served.token) as client:
         for name in ("nickname", "loop/up-served-model"):

@@ -18,9 +18,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
         parser.add_argument("--name", required=True, help="what the token is for")
-        parser.add_argument(
-            "--scopes", nargs="+", metavar="SCOPE", help=f"of {', '.join(SCOPES)}; default: all"
-        )
+        parser.add_argument("--scopes", nargs="+", metavar="SCOPE", help=f"of {', '.join(SCOPES)}; default: all")
         parser.add_argument("--expires-days", type=int, metavar="D", help="default: it does not expire")
 
     def handle(
