@@ -83,7 +83,10 @@ def open_page(browser: Any, hub: str, session: Any, complaints: list[str]) -> It
         context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on(
+            "console",
+            lambda message: message.type == "error" and complaints.append(f"{message.text} {message.location}"),
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         return page
 

@@ -69,11 +69,9 @@ export async function chat({ tokenUrl, body, conversation, signal, on }) {
   let ended = false;
   try {
     for await (const { data } of readEvents(response.body)) {
-      if (data === "[DONE]") {
-        ended = true;
-        break;
-      }
-      take(parse(data, requestId), result, on, begun, requestId);
+      // Read on to the end of the body: leaving at once could look to the hub like a person who left.
+      if (data === "[DONE]") ended = true;
+      else take(parse(data, requestId), result, on, begun, requestId);
     }
   } catch (error) {
     if (error.name === "AbortError" || error instanceof LaneError) throw error;
