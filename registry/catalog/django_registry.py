@@ -53,9 +53,7 @@ class DjangoLLMRegistry:
     def get_default(self) -> LLMEntry | None:
         """The admin's default, else the first enabled global model by name."""
         snapshot = self.fresh()
-        return snapshot.default() or min(
-            snapshot.index.active(None), key=lambda entry: (entry.name, str(entry.id)), default=None
-        )
+        return snapshot.default() or next(snapshot.alphabetical(), None)
 
     def list_active(self) -> list[LLMEntry]:
         return list(self.fresh().index.active(self.user_id))

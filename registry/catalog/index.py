@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from heapq import merge
-from typing import Any
+from typing import Any, TypeAlias
 
 from registry.catalog.entries import LLMEntry, LLMTier
+
+_Key: TypeAlias = tuple[Any, ...]
+_Pair: TypeAlias = tuple[_Key, LLMEntry]
 
 _NAME, _QUALIFIED, _UPSTREAM, _ALIAS = range(4)  # which of an entry's names matched; smaller wins
 
@@ -22,67 +26,78 @@ def names_of(entry: LLMEntry) -> dict[str, int]:
 
 
 class _Ordered:
-    """Entries of one group, cheapest first."""
+    """Entries of one group in the order of a key. A write puts a new list in place: readers keep the one they have."""
 
-    __slots__ = ("entries", "keys")
+    __slots__ = ("pairs",)
 
     def __init__(self) -> None:
-        self.keys: list[tuple[Any, ...]] = []
-        self.entries: dict[tuple[Any, ...], LLMEntry] = {}
+        self.pairs: list[_Pair] = []
 
-    def add(self, entry: LLMEntry) -> None:
-        key = entry.cost_order
-        insort(self.keys, key)
-        self.entries[key] = entry
-
-    def remove(self, key: tuple[Any, ...]) -> None:
-        position = bisect_left(self.keys, key)
-        if position < len(self.keys) and self.keys[position] == key:
-            del self.keys[position]
-            self.entries.pop(key, None)
+    def change(self, gone: list[_Key], new: list[_Pair]) -> None:
+        if not self.pairs:
+            self.pairs = sorted(new, key=_key)
+            return
+        pairs = self.pairs.copy()
+        for key in gone:
+            position = bisect_left(pairs, key, key=_key)
+            if position < len(pairs) and pairs[position][0] == key:
+                del pairs[position]
+        for pair in new:
+            insort(pairs, pair, key=_key)
+        self.pairs = pairs
 
     def __iter__(self) -> Iterator[LLMEntry]:
-        return (self.entries[key] for key in self.keys)
+        return (entry for _, entry in self.pairs)
 
 
 class EntryIndex:
-    """Active entries by id, by any name, by tier and owner. Readers need no lock: each write replaces whole values."""
+    """Entries by id, by any name, by tier and owner. Readers need no lock: a replaced entry is never missing."""
 
     def __init__(self, entries: Iterable[LLMEntry] = ()) -> None:
         self.by_id: dict[Hashable, LLMEntry] = {}
         self._names: dict[str, tuple[tuple[int, LLMEntry], ...]] = {}
-        self._tiers: dict[tuple[LLMTier, Hashable | None], _Ordered] = {}
-        self._owned: dict[Hashable | None, _Ordered] = {}
-        self._order_keys: dict[Hashable, tuple[Any, ...]] = {}
-        for entry in entries:
-            self.put(entry)
+        self._groups: dict[tuple[Any, ...], _Ordered] = {}
+        self._places: dict[Hashable, list[tuple[tuple[Any, ...], _Key]]] = {}  # where each active entry stands
+        self.replace(entries)
 
     def put(self, entry: LLMEntry) -> None:
-        """Add or replace; an inactive entry is kept by id only, so that "it is disabled" can be said."""
-        self.remove(entry.id)
-        self.by_id[entry.id] = entry
-        for name, rank in names_of(entry).items():
-            self._names[name] = tuple(sorted((*self._names.get(name, ()), (rank, entry)), key=_by_rank))
-        if not entry.is_active:
-            return
-        self._order_keys[entry.id] = entry.cost_order
-        self._tiers.setdefault((entry.tier, entry.owner_id), _Ordered()).add(entry)
-        self._owned.setdefault(entry.owner_id, _Ordered()).add(entry)
+        """Add or replace; an inactive entry is kept by id and name only, so that "it is disabled" can be said."""
+        self.replace([entry])
 
     def remove(self, entry_id: Hashable) -> None:
-        entry = self.by_id.pop(entry_id, None)
-        if entry is None:
-            return
-        for name in names_of(entry):
-            rest = tuple(pair for pair in self._names.get(name, ()) if pair[1].id != entry_id)
-            if rest:
-                self._names[name] = rest
+        self.replace([], gone=[entry_id])
+
+    def replace(self, entries: Iterable[LLMEntry], *, gone: Iterable[Hashable] = ()) -> None:
+        """Add or replace `entries` and drop those of `gone` that are not among them."""
+        new = {entry.id: entry for entry in entries}
+        leaving: dict[tuple[Any, ...], list[_Key]] = defaultdict(list)
+        coming: dict[tuple[Any, ...], list[_Pair]] = defaultdict(list)
+        for entry_id in {*gone, *new}:
+            entry = new.get(entry_id)
+            self._rename(self.by_id.get(entry_id), entry)
+            for group, key in self._places.pop(entry_id, ()):
+                leaving[group].append(key)
+            if entry is None:
+                self.by_id.pop(entry_id, None)
+                continue
+            self.by_id[entry_id] = entry
+            if entry.is_active:
+                self._places[entry_id] = places = _places_of(entry)
+                for group, key in places:
+                    coming[group].append((key, entry))
+        for group in {**coming, **leaving}:  # first where they come to: in two places for a moment, never in none
+            self._groups.setdefault(group, _Ordered()).change(leaving[group], coming[group])
+
+    def _rename(self, old: LLMEntry | None, new: LLMEntry | None) -> None:
+        old_names, new_names = names_of(old) if old else {}, names_of(new) if new else {}
+        for name in {**old_names, **new_names}:
+            pairs = [pair for pair in self._names.get(name, ()) if old is None or pair[1].id != old.id]
+            if new is not None and name in new_names:
+                pairs.append((new_names[name], new))
+            if pairs:
+                self._names[name] = tuple(sorted(pairs, key=_by_rank))
             else:
                 self._names.pop(name, None)
-        key = self._order_keys.pop(entry_id, None)
-        if key is not None:
-            self._tiers[entry.tier, entry.owner_id].remove(key)
-            self._owned[entry.owner_id].remove(key)
 
     def named(self, name: str, owner_id: Hashable | None) -> list[LLMEntry]:
         """Entries that `name` means to this user, one's own before everybody's, closer names first.
@@ -98,22 +113,40 @@ class EntryIndex:
 
     def in_tier(self, tier: LLMTier, owner_id: Hashable | None) -> Iterator[LLMEntry]:
         """Active entries of a tier that this user sees, cheapest first."""
-        return self._merged(self._tiers.get((tier, None)), self._tiers.get((tier, owner_id)), owner_id)
+        return self._merged("tier", tier, owner_id=owner_id)
 
     def active(self, owner_id: Hashable | None) -> Iterator[LLMEntry]:
         """All active entries that this user sees, cheapest first."""
-        return self._merged(self._owned.get(None), self._owned.get(owner_id), owner_id)
+        return self._merged("all", owner_id=owner_id)
 
-    @staticmethod
-    def _merged(shared: _Ordered | None, own: _Ordered | None, owner_id: Hashable | None) -> Iterator[LLMEntry]:
-        if own is None or owner_id is None:
+    def alphabetical(self) -> Iterator[LLMEntry]:
+        """Active entries that are everybody's, by name."""
+        return iter(self._groups.get(("name", None), ()))
+
+    def _merged(self, *group: Any, owner_id: Hashable | None) -> Iterator[LLMEntry]:
+        shared = self._groups.get((*group, None))
+        own = self._groups.get((*group, owner_id)) if owner_id is not None else None
+        if own is None or not own.pairs:
             return iter(shared or ())
-        if shared is None:
+        if shared is None or not shared.pairs:
             return iter(own)
-        return merge(shared, own, key=lambda entry: entry.cost_order)
+        return (entry for _, entry in merge(shared.pairs, own.pairs, key=_key))
 
     def __len__(self) -> int:
         return len(self.by_id)
+
+
+def _places_of(entry: LLMEntry) -> list[tuple[tuple[Any, ...], _Key]]:
+    cost, name = entry.cost_order, (entry.name, str(entry.id))
+    return [
+        (("tier", entry.tier, entry.owner_id), cost),
+        (("all", entry.owner_id), cost),
+        (("name", entry.owner_id), name),
+    ]
+
+
+def _key(pair: _Pair) -> _Key:
+    return pair[0]
 
 
 def _by_rank(pair: tuple[int, LLMEntry]) -> tuple[int, str]:

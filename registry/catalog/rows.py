@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
@@ -29,7 +30,10 @@ from registry.models import (
     Provider,
     Route,
     RouteEntry,
+    User,
 )
+
+log = logging.getLogger("llmhub.snapshot")
 
 Keys = Iterable[UUID] | None  # None reads all rows
 
@@ -108,8 +112,13 @@ def read_models(providers: Mapping[Hashable, ProviderEntry], keys: Keys = None) 
     entries = []
     for row in _rows(LLMModel.objects.all(), keys).iterator(chunk_size=2000):
         provider = providers.get(row.provider_id)
-        if provider is not None:
+        if provider is None:
+            continue
+        try:
             entries.append(_model_entry(row, provider, prices.get(row.pk, ()), access.get(row.pk)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # A row that was written past validation; the others must go on.
+            log.warning("The model %s can't be read and is left out (%s).", row.pk, type(error).__name__)
     return entries
 
 
@@ -213,3 +222,8 @@ def models_of(price_ids: set[UUID], rule_ids: set[UUID]) -> set[UUID]:
     if rule_ids:
         found.update(ModelAccess.objects.filter(pk__in=rule_ids).values_list("model_id", flat=True))
     return found
+
+
+def any_user_gone(keys: set[UUID]) -> bool:
+    """Whether one of these users was deleted."""
+    return bool(keys) and User.objects.filter(pk__in=keys).count() < len(keys)

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from uuid import UUID
 
 from django.db import DatabaseError, close_old_connections, transaction
@@ -25,6 +25,8 @@ log = logging.getLogger("llmhub.snapshot")
 
 REVEALED_S = 300.0  # how long a decrypted key may stay in memory
 FULL_RELOAD_S = 600.0  # for what no change row tells: group membership, a price that comes into force
+
+_KEYS_A_QUERY = 5000  # SQLite takes no more than some ten thousands
 
 EVERYTHING = frozenset({"*"})  # told to listeners after a full load
 _MODEL_TABLES = {"registry_llmmodel", "registry_modelprice", "registry_modelaccess"}
@@ -46,7 +48,10 @@ class Snapshot:
         self.default_model_id: Hashable | None = None
         self.rules = EndpointRules()
         self.listeners: list[Callable[[frozenset[str]], None]] = []  # told, in `refresh`, which tables changed
+        self._untold: frozenset[str] = frozenset()  # tables that a listener has yet to take in
         self._revealed: dict[Hashable, tuple[float, Secret]] = {}
+        self._forgotten = 0  # counts when secrets were forgotten: what was read before is not kept after
+        self._secrets_lock = threading.Lock()
         self._lock = threading.Lock()
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -64,6 +69,9 @@ class Snapshot:
 
     def active(self, owner_id: Hashable | None) -> Iterator[LLMEntry]:
         return self.index.active(owner_id)
+
+    def alphabetical(self) -> Iterator[LLMEntry]:
+        return self.index.alphabetical()
 
     def by_id(self, llm_id: Hashable) -> LLMEntry | None:
         """A model by its UUID, as such or as text."""
@@ -104,25 +112,39 @@ class Snapshot:
         found = self.revealed(credential_id)
         if found is not None:
             return found
+        forgotten = self._forgotten
         credential = Credential.objects.select_related("provider").filter(pk=credential_id).first()
         if credential is None:
             raise DecryptError("the credential is gone")
         secret: Secret = credential.reveal()
-        self._revealed[credential_id] = (time.monotonic() + REVEALED_S, secret)
+        with self._secrets_lock:
+            if self._forgotten == forgotten:
+                self._revealed[credential_id] = (time.monotonic() + REVEALED_S, secret)
         return secret
+
+    def _forget(self, credential_ids: Iterable[Hashable] | None = None) -> None:
+        """Drop opened secrets, all by default, and those that are being opened just now."""
+        with self._secrets_lock:
+            self._forgotten += 1
+            for key in list(self._revealed) if credential_ids is None else credential_ids:
+                self._revealed.pop(key, None)
 
     def refresh(self) -> bool:
         """Load what is missing: all at first, then what the change log names. Answers whether anything changed."""
         with self._lock:
             now = time.monotonic()
-            self._revealed = {key: kept for key, kept in self._revealed.items() if kept[0] > now}
+            with self._secrets_lock:
+                self._revealed = {key: kept for key, kept in self._revealed.items() if kept[0] > now}
             if self.sequence < 0 or now - self.loaded_at > FULL_RELOAD_S:
                 tables = self._load_all()
             else:
                 tables = self._apply_changes()
-            if tables:
+            # Kept until every listener took it in: one that met an outage hears of it again with the next refresh.
+            self._untold = EVERYTHING if "*" in self._untold | tables else self._untold | tables
+            if self._untold:
                 for listener in self.listeners:
-                    listener(tables)
+                    listener(self._untold)
+            self._untold = frozenset()
             self.fresh_at = now
             return bool(tables)
 
@@ -134,6 +156,7 @@ class Snapshot:
             self.providers, self.index = providers, index
             self.credentials = _by_provider(rows.read_credentials())
             self._load_small()
+        self._forget()  # the changes that named replaced keys are skipped by what comes next
         self.sequence = sequence
         self.loaded_at = time.monotonic()
         return EVERYTHING
@@ -153,6 +176,8 @@ class Snapshot:
         tables: dict[str, set[UUID]] = defaultdict(set)
         for _, table, row in changes:
             tables[table].add(row)
+        if rows.any_user_gone(tables.get("registry_user", set())):
+            return self._load_all()  # what hung on the user went by cascade, which no change row tells
         self._apply_providers(tables)
         self._apply_models(tables)
         if "registry_credential" in tables:
@@ -172,22 +197,23 @@ class Snapshot:
         touched = {entry.id for entry in self.index.by_id.values() if entry.endpoint and entry.endpoint.id in keys}
         tables.setdefault("registry_llmmodel", set()).update(key for key in touched if isinstance(key, UUID))
         for key in keys - set(self.providers):
-            self.credentials.pop(key, None)
+            self._forget([entry.id for entry in self.credentials.pop(key, ())])
 
     def _apply_models(self, tables: dict[str, set[UUID]]) -> None:
         keys = set(tables.get("registry_llmmodel", ()))
         if not _MODEL_TABLES.isdisjoint(tables):
             keys |= self._models_touched(tables)
-        found = {entry.id: entry for entry in rows.read_models(self.providers, keys)} if keys else {}
-        for key in keys:
-            if key in found:
-                self.index.put(found[key])
-            else:
-                self.index.remove(key)
+        ordered = list(keys)
+        found: list[LLMEntry] = []
+        for start in range(0, len(ordered), _KEYS_A_QUERY):
+            found += rows.read_models(self.providers, ordered[start : start + _KEYS_A_QUERY])
+        self.index.replace(found, gone=keys)
 
     def _models_touched(self, tables: dict[str, set[UUID]]) -> set[UUID]:
         """Models whose price or rule changed. Its row may be gone: then the models that held it in memory tell."""
         prices, rules = tables.get("registry_modelprice", set()), tables.get("registry_modelaccess", set())
+        if not prices and not rules:
+            return set()
         touched = rows.models_of(prices, rules)
         for key, entry in self.index.by_id.items():
             held = any(price.id in prices for price in entry.prices)
@@ -196,8 +222,7 @@ class Snapshot:
         return touched
 
     def _apply_credentials(self, keys: set[UUID]) -> None:
-        for key in keys:
-            self._revealed.pop(key, None)
+        self._forget(keys)
         kept = [entry for entries in self.credentials.values() for entry in entries if entry.id not in keys]
         self.credentials = _by_provider([*kept, *rows.read_credentials(keys)])
 
