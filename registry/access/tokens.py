@@ -52,14 +52,18 @@ def check_network(token: TokenEntry, address: str) -> None:
     """Refuse a token used from outside its networks. Raises TokenError."""
     if not token.networks:
         return
-    try:
-        client = ipaddress.ip_address(address)
-    except ValueError:
-        client = None
-    if client is None or not any(
-        client in network for network in map(ipaddress.ip_network, token.networks) if network.version == client.version
-    ):
+    if not any(_is_inside(address, network) for network in token.networks):
         raise TokenError("The access token may not be used from this address.", code="address_not_allowed", status=403)
+
+
+def _is_inside(address: str, network: str) -> bool:
+    """False too for what can't be read: a malformed network opens nothing."""
+    try:
+        client, inside = ipaddress.ip_address(address), ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+    client = getattr(client, "ipv4_mapped", None) or client  # how a dual-stack socket names an IPv4 client
+    return client.version == inside.version and client in inside
 
 
 def check_scope(token: TokenEntry | None, scope: str) -> None:

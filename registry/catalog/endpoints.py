@@ -50,7 +50,8 @@ class EndpointRules:
         live = [opened for opened in self.opened if opened.expires_at is None or opened.expires_at > now]
         rules = [opened.rule for opened in live if _holds(opened, owner_id, group_ids)]
         policy = EgressPolicy.public(https_only=owner_id is not None).with_rules(*rules)
-        self._policies[key] = (now.timestamp() + 60, policy)
+        ends = [opened.expires_at.timestamp() for opened in live if opened.expires_at is not None]
+        self._policies[key] = (min([now.timestamp() + 60, *ends]), policy)
         return policy
 
 
@@ -64,7 +65,12 @@ def _holds(opened: OpenedEndpoint, owner_id: Hashable | None, group_ids: frozens
 
 def read_rules() -> EndpointRules:
     """Read the rows in force and the setting. A rule that can't be read opens nothing."""
-    opened = [OpenedEndpoint(EgressRule.parse(text), Audience.ALL) for text in settings.LLMHUB_PRIVATE_ENDPOINTS]
+    opened = []
+    for text in settings.LLMHUB_PRIVATE_ENDPOINTS:
+        try:
+            opened.append(OpenedEndpoint(EgressRule.parse(text), Audience.ALL))
+        except ValueError:
+            log.warning("The entry %r of LLMHUB_PRIVATE_ENDPOINTS can't be read and opens nothing.", text)
     live = EndpointPolicy.objects.filter(enabled=True).filter(
         Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
     )
@@ -79,6 +85,8 @@ def read_rules() -> EndpointRules:
 
 
 def rule_of(row: EndpointPolicy) -> EgressRule:
-    """The egress rule that a row stands for. Raises ValueError for a target that can't be read."""
+    """The egress rule that a row stands for. Raises ValueError for a target or ports that can't be read."""
+    if not isinstance(row.ports, list) or not all(type(port) is int for port in row.ports):
+        raise ValueError("the ports are no list of numbers")
     base = EgressRule.parse(row.target)
     return EgressRule(host=base.host, network=base.network, ports=frozenset(row.ports) or base.ports)

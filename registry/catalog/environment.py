@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from adapters.egress import origin_of
-from adapters.errors import ConfigurationError
+from adapters.errors import ConfigurationError, EgressDeniedError
 from adapters.kinds import KINDS, AdapterKind
 from registry.catalog.entries import LLMEntry, LLMTier, ProviderEntry
 
@@ -52,8 +52,9 @@ def override_of(slug: str, environ: Mapping[str, str] | None = None) -> Environm
     found: dict[str, tuple[str, str]] = {}
     for suffix in ("BASE_URL", "API_KEY", "HEADERS", "TIMEOUT"):
         for name in names:
-            if env.get(f"{name}_{suffix}"):
-                found[suffix] = (f"{name}_{suffix}", env[f"{name}_{suffix}"].strip())
+            text = env.get(f"{name}_{suffix}", "").strip()
+            if text:
+                found[suffix] = (f"{name}_{suffix}", text)
                 break
     return EnvironmentOverride(
         base_url=found["BASE_URL"][1] if "BASE_URL" in found else None,
@@ -104,7 +105,7 @@ def environment_key(provider: ProviderEntry, environ: Mapping[str, str] | None =
 def _same_origin(one: str, other: str) -> bool:
     try:
         return bool(one and other) and origin_of(one) == origin_of(other)
-    except ConfigurationError:
+    except EgressDeniedError:
         return False
 
 
@@ -120,8 +121,8 @@ def _headers(variable: str, text: str) -> dict[str, str]:
             for part in filter(str.strip, text.split(";")):
                 name, value = part.split(":", 1)
                 found[name.strip()] = value.strip()
-    except ValueError as error:
-        raise ConfigurationError(f"{variable} is no JSON object of texts and no list `Name: value; ...`.") from error
+    except (ValueError, RecursionError):  # not chained: the cause may repeat the value
+        raise ConfigurationError(f"{variable} is no JSON object of texts and no list `Name: value; ...`.") from None
     if any(re.search(r"[\r\n\0]", name + value) for name, value in found.items()):
         raise ConfigurationError(f"{variable} holds a line break.")
     return found
@@ -130,8 +131,8 @@ def _headers(variable: str, text: str) -> dict[str, str]:
 def _seconds(variable: str, text: str) -> float:
     try:
         seconds = float(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{variable} is no number of seconds.") from error
+    except ValueError:  # not chained: it repeats the value
+        raise ConfigurationError(f"{variable} is no number of seconds.") from None
     if not 0 < seconds <= 3600:
         raise ConfigurationError(f"{variable} is not between 0 and 3600 seconds.")
     return seconds
@@ -174,7 +175,11 @@ def environment_entries(environ: Mapping[str, str] | None = None) -> list[LLMEnt
     entries: list[LLMEntry] = []
     for kind_name, models in ENVIRONMENT_MODELS.items():
         kind = KINDS[kind_name]
-        key = override_of(kind_name, env).api_key or (key_of_kind(kind, env) or ("", ""))[1]
+        override = override_of(kind_name, env)
+        key = override.api_key
+        # The vendor's own key goes with the vendor's own address, or one in the vendor's own variable; nowhere else.
+        if not key and (override.base_url is None or _same_origin(override.base_url, kind.base_url)):
+            key = (key_of_kind(kind, env) or ("", ""))[1]
         if key:
             entries += [_entry(len(entries) + i, kind, key, env, *model) for i, model in enumerate(models, 1)]
     host = env.get("OLLAMA_HOST") or env.get("OLLAMA_BASE_URL") or override_of("ollama", env).base_url

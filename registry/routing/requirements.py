@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
 from heapq import nsmallest
@@ -82,10 +82,16 @@ class Requirements:
             return "too_slow", f"Its speed is {entry.speed_tps or 'not known'} tokens/s."
         return None
 
-    def in_order(self, entries: Iterable[LLMEntry]) -> list[LLMEntry]:
-        """The fitting entries, better quality first, then cheaper; all when none fits, for the reasons."""
+    def in_order(
+        self, entries: Iterable[LLMEntry], *, refusal: Callable[[LLMEntry], object] | None = None
+    ) -> list[LLMEntry]:
+        """The fitting entries, better quality first, then cheaper; all when none fits, for the reasons.
+
+        `refusal` judges instead of `self.refusal`, where a caller has more to say than these requirements.
+        """
+        judge = refusal or self.refusal
         pool = list(entries)
-        fitting = [entry for entry in pool if self.refusal(entry) is None]
+        fitting = [entry for entry in pool if judge(entry) is None]
         return nsmallest(_CONSIDERED, fitting or pool, key=self._rank)
 
     def _rank(self, entry: LLMEntry) -> tuple[Any, ...]:

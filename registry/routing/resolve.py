@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from registry.access.principals import Principal
@@ -111,6 +110,7 @@ class Catalogue(Protocol):
     def named(self, name: str, owner_id: Hashable | None) -> list[LLMEntry]: ...
     def in_tier(self, tier: LLMTier, owner_id: Hashable | None) -> Iterator[LLMEntry]: ...
     def active(self, owner_id: Hashable | None) -> Iterator[LLMEntry]: ...
+    def alphabetical(self) -> Iterator[LLMEntry]: ...  # active and everybody's
     def by_id(self, llm_id: Hashable) -> LLMEntry | None: ...
     def default(self) -> LLMEntry | None: ...
     def preset(self, slug: str, owner_id: Hashable | None) -> RankedList | None: ...
@@ -167,8 +167,7 @@ class _Picker:
             self._offer([default], "the hub's default model")
             if self.found:
                 return "admin_default"
-        by_name = sorted(self.catalogue.active(None), key=lambda entry: (entry.name, str(entry.id)))
-        self._offer(by_name, "the first enabled model by name", stop_at_first=True)
+        self._offer(self.catalogue.alphabetical(), "the first enabled model by name", stop_at_first=True)
         if self.found:
             return "admin_default"
         self._offer(_from_environment(), "the environment's key")
@@ -222,7 +221,7 @@ class _Picker:
         elif ask.tier:
             self._by_tier(ask.tier)
         elif always or not ask.requirements.is_empty or ask.provider:
-            ordered = ask.requirements.in_order(self.catalogue.active(self.owner_id))
+            ordered = ask.requirements.in_order(self.catalogue.active(self.owner_id), refusal=self._refusal)
             self._offer(ordered, "the best that meets the requirements")
 
     def _by_tier(self, tier: str) -> None:
@@ -255,6 +254,8 @@ class _Picker:
         """Take each entry as candidate or note why not, until there are enough."""
         seen_any = False
         for entry in entries:
+            if entry.owner_id is not None and entry.owner_id != self.owner_id:
+                continue  # another user's model can't be told from one that is not there
             seen_any = True
             if len(self.found) >= self.limit or (stop_at_first and self.found):
                 return
@@ -267,14 +268,12 @@ class _Picker:
     def _judge(self, entry: LLMEntry, reason: str, options: Mapping[str, Any]) -> None:
         refusal = self._refusal(entry)
         if refusal is not None:
-            # A model that is not this caller's to see is reported like one that is not there.
-            self._drop(entry.name, *refusal, model_id=None if refusal[0] == "not_found" else entry.id)
+            self._drop(entry.name, *refusal, model_id=entry.id)
             return
         provider = endpoint_of(entry)
-        keys = list(self._keys(entry, provider))
-        if not keys:
-            return
-        for credential, scope in islice(keys, self.limit - len(self.found)):
+        for credential, scope in list(self._keys(entry, provider)):
+            if len(self.found) >= self.limit:
+                return
             candidate = Candidate(
                 entry=entry, provider=provider, credential=credential, scope=scope, reason=reason, options=options
             )
@@ -285,8 +284,6 @@ class _Picker:
                 self.found.append(candidate)
 
     def _refusal(self, entry: LLMEntry) -> tuple[str, str] | None:
-        if entry.owner_id is not None and entry.owner_id != self.owner_id:
-            return "not_found", "There is no such model that you may use."
         if not entry.is_active:
             provider_off = entry.endpoint is not None and not entry.endpoint.enabled
             return "disabled", "Its provider is disabled." if provider_off else "The model is disabled."
@@ -312,14 +309,15 @@ class _Picker:
         if policy != "shared_only" and own:
             yield from self._usable(entry, own, "own")
             return
-        if policy == "own_only" and needs_key(provider):
-            self._drop(entry.name, "no_key", "You have no key for it, and use only your own.", model_id=entry.id)
+        if policy == "own_only":
+            if needs_key(provider):
+                self._drop(entry.name, "no_key", "You have no key for it, and use only your own.", model_id=entry.id)
+            else:
+                yield None, "none"
             return
-        offered = False
-        for pair in self._usable(entry, shared, "shared", note=not own):
-            offered = True
-            yield pair
-        if offered:
+        usable = list(self._usable(entry, shared, "shared"))
+        yield from usable
+        if usable:
             return
         if key_from_environment(provider) is not None:
             yield None, "environment"
@@ -329,7 +327,7 @@ class _Picker:
             self._drop(entry.name, "no_key", f"Nobody has entered a key for {provider.slug}.", model_id=entry.id)
 
     def _usable(
-        self, entry: LLMEntry, keys: list[CredentialEntry], scope: str, *, note: bool = True
+        self, entry: LLMEntry, keys: list[CredentialEntry], scope: str
     ) -> Iterator[tuple[CredentialEntry, str]]:
         whose = "Your key" if scope == "own" else "The shared key"
         for key in keys:
@@ -340,8 +338,7 @@ class _Picker:
             else:
                 yield key, scope
                 continue
-            if note:
-                self._drop(entry.name, "no_key", f"{whose} {key.label!r}: {why}.", model_id=entry.id)
+            self._drop(entry.name, "no_key", f"{whose} {key.label!r}: {why}.", model_id=entry.id)
 
     def _drop(self, name: str, code: str, reason: str, *, model_id: Hashable | None = None) -> None:
         self._note(Dropped(name=name, code=code, reason=reason, model_id=model_id))
@@ -382,6 +379,9 @@ class PlainCatalogue:
 
     def active(self, owner_id: Hashable | None) -> Iterator[LLMEntry]:
         return iter(sorted(self.registry.list_active(), key=lambda entry: entry.cost_order))
+
+    def alphabetical(self) -> Iterator[LLMEntry]:
+        return iter(sorted(self.registry.list_active(), key=lambda entry: (entry.name, str(entry.id))))
 
     def by_id(self, llm_id: Hashable) -> LLMEntry | None:
         return self.registry.get_by_id(llm_id)
