@@ -81,8 +81,10 @@ class OpenStream:
     The raw bytes are the provider's, split anywhere; the last pair has none and brings what the stream's end completed.
     """
 
-    def __init__(self, adapter: Adapter, target: Target, wire: WireRequest) -> None:
+    def __init__(self, adapter: Adapter, target: Target, wire: WireRequest, codec: ProviderCodec) -> None:
         self._adapter = adapter
+        self._codec = codec
+        self.dialect = codec.dialect  # what the raw bytes are written in
         self._target = target
         self._wire = wire
         self.warnings = wire.warnings
@@ -104,7 +106,7 @@ class OpenStream:
         try:
             body = await self._streamed.aread()
             response = WireResponse(status=self.status, headers=self.headers, body=body)
-            raise adapter.codec.parse_error(response, target)
+            raise self._codec.parse_error(response, target)
         except LLMError as error:
             _name(error, target)
             raise
@@ -117,7 +119,7 @@ class OpenStream:
         await self._opening.__aexit__(kind, error, trace)
 
     async def __aiter__(self) -> AsyncIterator[tuple[bytes, list[StreamEvent]]]:
-        decoder = self._adapter.codec.stream_decoder(self._target)
+        decoder = self._codec.stream_decoder(self._target)
         try:
             async for chunk in self._streamed.aiter_bytes():
                 yield chunk, decoder.feed(chunk)
@@ -187,12 +189,13 @@ class Adapter:
     async def complete(self, request: ChatRequest, target: Target | None = None) -> tuple[ChatResponse, WireResponse]:
         """Send a canonical request and answer the reply beside the bytes it came in."""
         target = target or self.target
-        wire = self.codec.build_request(request, target, stream=False)
+        codec = self.codec.for_request(request, target)
+        wire = codec.build_request(request, target, stream=False)
         # The first byte of a whole answer comes when the model is done, so only the total deadline has a meaning.
         timeouts = replace(target.timeouts, first_byte_s=target.timeouts.total_s)
         try:
-            answered = await self._send(wire, target, timeouts)
-            response = self.codec.parse_response(answered, target)
+            answered = await self._send(wire, target, timeouts, codec)
+            response = codec.parse_response(answered, target)
         except LLMError as error:
             _name(error, target)
             raise
@@ -206,7 +209,8 @@ class Adapter:
         Entering raises the provider's error when it answers with one.
         """
         target = target or self.target
-        return OpenStream(self, target, self.codec.build_request(request, target, stream=True))
+        codec = self.codec.for_request(request, target)
+        return OpenStream(self, target, codec.build_request(request, target, stream=True), codec)
 
     async def list_models(self) -> tuple[RemoteModel, ...]:
         """Every model that the provider lists, all pages of it.
@@ -294,10 +298,12 @@ class Adapter:
         known = self.target.model in ids if self.target.model and ids else None
         return ConnectionReport(ok=True, tried=tried, latency_ms=_since(started), models=ids, model_listed=known)
 
-    async def _send(self, wire: WireRequest, target: Target, timeouts: Timeouts | None) -> WireResponse:
+    async def _send(
+        self, wire: WireRequest, target: Target, timeouts: Timeouts | None, codec: ProviderCodec | None = None
+    ) -> WireResponse:
         response = await self._transport.send(wire, timeouts or target.timeouts, self.policy)
         if not 200 <= response.status < 300:
-            raise self.codec.parse_error(response, target)
+            raise (codec or self.codec).parse_error(response, target)
         return response
 
     def _read(

@@ -49,6 +49,10 @@ class ProviderCodec(ABC):
 
     dialect: ClassVar[Dialect]
 
+    def for_request(self, request: ChatRequest, target: Target) -> ProviderCodec:
+        """The codec that builds and reads this chat request: this one, unless its endpoint would refuse it."""
+        return self
+
     @abstractmethod
     def build_request(self, request: ChatRequest, target: Target, *, stream: bool) -> WireRequest:
         """Build the call. Raises UnsupportedFeatureError for what can't be carried, ConfigurationError for a bad row.

@@ -36,8 +36,10 @@ from adapters.types import (
 from adapters.wire_http import build_headers, checked_key, join_url, same_origin_url
 from adapters.wire_json import dump_client_json, read_json
 
-__all__ = ["OpenAIChatCodec", "needs_responses_api"]
+__all__ = ["OpenAIChatCodec", "json_body", "needs_responses_api"]
 
+# Whose other endpoint takes what chat/completions refuses. Servers that only look like OpenAI need not have it.
+_WITH_RESPONSES = frozenset({"openai", "azure_openai"})
 _SAMPLING = (
     "temperature",
     "top_p",
@@ -56,6 +58,17 @@ class OpenAIChatCodec(ProviderCodec):
 
     # --- chat ---
 
+    def for_request(self, request: ChatRequest, target: Target) -> ProviderCodec:
+        if target.kind in _WITH_RESPONSES and (
+            target.options.get("api") == "responses"
+            or target.profile.extra.get("responses_only")
+            or needs_responses_api(request, target)
+        ):
+            from adapters.openai_responses import OpenAIResponsesCodec  # it builds on this module
+
+            return OpenAIResponsesCodec(self)
+        return self
+
     def build_request(self, request: ChatRequest, target: Target, *, stream: bool) -> WireRequest:
         warnings: list[str] = []
         body = build_chat_body(request, target, warnings)
@@ -70,7 +83,7 @@ class OpenAIChatCodec(ProviderCodec):
         return self._post("/chat/completions", body, target, stream=stream, warnings=warnings)
 
     def parse_response(self, response: WireResponse, target: Target) -> ChatResponse:
-        return read_response(_json_body(response, target), target)
+        return read_response(json_body(response, target), target)
 
     def stream_decoder(self, target: Target) -> StreamDecoder:
         return OpenAIChatDecoder(target)
@@ -87,13 +100,13 @@ class OpenAIChatCodec(ProviderCodec):
         return WireRequest(method="GET", url=url, headers=self.headers_for(target))
 
     def parse_list_models(self, response: WireResponse, target: Target) -> ModelPage:
-        return parse_model_page(_json_body(response, target))
+        return parse_model_page(json_body(response, target))
 
     def build_embeddings(self, request: EmbeddingRequest, target: Target) -> WireRequest:
         return self._post("/embeddings", embeddings_body(request, target), target)
 
     def parse_embeddings(self, response: WireResponse, target: Target) -> EmbeddingResponse:
-        return read_embeddings(_json_body(response, target), target)
+        return read_embeddings(json_body(response, target), target)
 
     def build_images(self, request: ImageRequest, target: Target) -> WireRequest:
         warnings: list[str] = []
@@ -102,7 +115,7 @@ class OpenAIChatCodec(ProviderCodec):
         return self._post("/images/generations", body, target, warnings=warnings)
 
     def parse_images(self, response: WireResponse, target: Target) -> ImageResponse:
-        return read_images(_json_body(response, target))
+        return read_images(json_body(response, target))
 
     # --- the call ---
 
@@ -295,7 +308,7 @@ def _refuse(what: str, target: Target) -> None:
     )
 
 
-def _json_body(response: WireResponse, target: Target) -> Any:
+def json_body(response: WireResponse, target: Target) -> Any:
     """A 2xx body's JSON; raises the error that it reports itself."""
     try:
         body = read_json(response.body)

@@ -31,7 +31,7 @@ __all__ = ["HUB_FORMAT", "parse_messages"]
 HUB_FORMAT: Final = "llmhub-v1"
 
 # Names under which codecs keep what only one vendor understands: dialects, and vendors by their own name.
-_VENDORS: Final = frozenset({*get_args(Dialect), "anthropic", "gemini", "openai"}) - {DIALECT}
+_VENDORS: Final = frozenset({*get_args(Dialect), "anthropic", "gemini"}) - {DIALECT}
 # Clients send whole answers back; these fields of an answer mean nothing in a request.
 _ECHOED: Final = ("annotations", "provider_specific_fields", "object")
 

@@ -98,6 +98,8 @@ def _reasoner(efforts: str, **changes: Any) -> dict[str, Any]:
 
 _OPEN_SAMPLING = {"supports_sampling": True, "sampling_needs_effort_none": True, "supports_stop": True}
 _RESPONSES_FOR_TOOLS = {"supports_tools_while_reasoning": False}
+_MAX_ON_RESPONSES = {"responses_efforts": ("max",)}
+_RESPONSES_ONLY = {"responses_only": True}  # there is no chat endpoint for it
 _TO_XHIGH = {"max": "xhigh"}  # chat/completions refuses `max` on every model; /responses takes it
 
 # OpenAI's own models, first match wins. Which values a model takes: OpenAI's model pages and the live-verified tables
@@ -107,12 +109,14 @@ OPENAI_FAMILIES: tuple[ModelFamily, ...] = (
         r"gpt-6-astra|gpt-6\.1-sol",
         **_reasoner("low medium high xhigh", effort_map=_TO_XHIGH | {"none": "low", "minimal": "low"}),
         **_RESPONSES_FOR_TOOLS,
+        extra=_MAX_ON_RESPONSES,
     ),
     _openai_family(
         r"gpt-6(?:\.\d+)?|gpt-5\.6",
         **_reasoner("none low medium high xhigh", effort_map=_TO_XHIGH | {"minimal": "low"})
         | _OPEN_SAMPLING
         | _RESPONSES_FOR_TOOLS,
+        extra=_MAX_ON_RESPONSES,
     ),
     _openai_family(
         r"gpt-5\.[2-5]-pro",
@@ -120,6 +124,7 @@ OPENAI_FAMILIES: tuple[ModelFamily, ...] = (
             "medium high xhigh", effort_map=_TO_XHIGH | {"none": "medium", "minimal": "medium", "low": "medium"}
         ),
         **_RESPONSES_FOR_TOOLS,
+        extra=_RESPONSES_ONLY,
     ),
     _openai_family(
         r"gpt-5\.5",
@@ -135,12 +140,32 @@ OPENAI_FAMILIES: tuple[ModelFamily, ...] = (
         | _RESPONSES_FOR_TOOLS,
     ),
     _openai_family(
+        r"gpt-5\.[1-3]-codex(?:-max|-mini)?",
+        **_reasoner("none minimal low medium high xhigh", effort_map=_TO_XHIGH, reasons_by_default=False)
+        | _OPEN_SAMPLING,
+        extra=_RESPONSES_ONLY,
+    ),
+    _openai_family(
         r"gpt-5\.[1-3]",
         **_reasoner("none minimal low medium high xhigh", effort_map=_TO_XHIGH, reasons_by_default=False)
         | _OPEN_SAMPLING,
     ),
     _openai_family(r"gpt-5-chat", reasoning_efforts=()),
-    _openai_family(r"gpt-5-pro", **_reasoner("high", effort_map=dict.fromkeys(("none", "minimal", "low"), "high"))),
+    _openai_family(
+        r"gpt-5-pro",
+        **_reasoner("high", effort_map=dict.fromkeys(("none", "minimal", "low", "medium", "xhigh", "max"), "high")),
+        extra=_RESPONSES_ONLY,
+    ),
+    _openai_family(
+        r"gpt-5-codex|codex-mini",
+        **_reasoner("low medium high", effort_map={"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}),
+        extra=_RESPONSES_ONLY,
+    ),
+    _openai_family(
+        r"o1-pro|o3-pro|o[34](?:-mini)?-deep-research",
+        **_reasoner("low medium high", effort_map={"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}),
+        extra=_RESPONSES_ONLY,
+    ),
     _openai_family(
         r"gpt-5", **_reasoner("minimal low medium high", effort_map={"none": "minimal", "xhigh": "high", "max": "high"})
     ),
