@@ -70,7 +70,7 @@ def map_finish_reason(raw: str, *, has_tool_calls: bool) -> FinishReason:
 
 def raise_if_broken(raw: Any, target: Target) -> None:
     """Raise when a finish reason says that the provider broke the answer off: that is an error, never a finish."""
-    if raw not in _BROKEN:
+    if not isinstance(raw, str) or raw not in _BROKEN:
         return
     kind = UpstreamUnavailableError if raw == "insufficient_system_resource" else UpstreamProtocolError
     name = target.provider or target.kind
@@ -359,7 +359,8 @@ class OpenAIChatDecoder:
         self._chunk(chunk, events)
 
     def _chunk(self, chunk: dict[str, Any], events: list[StreamEvent]) -> None:
-        choices = chunk.get("choices") or ()
+        choices = chunk.get("choices")
+        choices = choices if isinstance(choices, list) else ()
         if not self._started and (choices or chunk.get("id")):
             self._started = True
             created = chunk.get("created")

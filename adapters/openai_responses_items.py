@@ -44,7 +44,7 @@ DIALECT: Final[Dialect] = "openai.responses"
 Item = dict[str, Any]
 # What a call's item says beside its name and arguments; all of it goes back (a namespace, the program that called).
 _CALL_FIELDS: Final = frozenset({"type", "call_id", "name", "arguments", "input", "status"})
-_CALLS: Final = frozenset({"function_call", "custom_tool_call"})
+_CALLS: Final = ("function_call", "custom_tool_call")  # compared, not looked up: a type may be no text
 
 
 def origin_of_target(target: Target) -> str:

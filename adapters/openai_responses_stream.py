@@ -52,7 +52,7 @@ _INCOMPLETE: Final[Mapping[str, FinishReason]] = {
 # Of the answer's top level; the rest repeats the request.
 _KEPT: Final = ("content_filters", "incomplete_details", "conversation", "status")
 _PASSED_TO_CHAT: Final = ("service_tier", "moderation")
-_CALLS: Final = frozenset({"function_call", "custom_tool_call"})
+_CALLS: Final = ("function_call", "custom_tool_call")  # compared, not looked up: a type may be no text
 
 
 # --- whole answers -------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ class ResponsesDecoder:
     def _open(self, value: Mapping[str, Any]) -> _OpenItem:
         """The item that an event belongs to; one that was never announced is opened by what is said of it."""
         key = value.get("output_index")
-        key = key if isinstance(key, int) else value.get("item_id")
+        key = key if isinstance(key, int) else _text(value.get("item_id"))
         found = self._items.get(key)
         if found is None:
             item = value.get("item")
@@ -345,7 +345,7 @@ class ResponsesDecoder:
 
     def _say_text(self, opened: _OpenItem, index: Any, text: Any, logprobs: Any, events: list[StreamEvent]) -> None:
         """What no delta said of a piece's text."""
-        rest = opened.unsaid(index or 0, text)
+        rest = opened.unsaid(_index(index), text)
         self._add_text(opened, index, rest, logprobs if rest == text else None, events)
 
     def _add_text(self, opened: _OpenItem, index: Any, text: Any, logprobs: Any, events: list[StreamEvent]) -> None:
@@ -353,21 +353,21 @@ class ResponsesDecoder:
             return
         # The first piece of a message says whose it is; a phase must go back with it.
         metadata = {} if opened.said else text_metadata(opened.item, {}, self._target)
-        opened.say(index or 0, text)
+        opened.say(_index(index), text)
         tokens = {"content": logprobs} if isinstance(logprobs, list) and logprobs else None
         events.append(TextDelta(text=text, logprobs=tokens, provider_metadata=metadata))
 
     def _refusal_delta(self, value: dict[str, Any], events: list[StreamEvent]) -> None:
         text = value.get("delta")
         if isinstance(text, str) and text:
-            self._open(value).say(value.get("content_index") or 0, text)
+            self._open(value).say(_index(value.get("content_index")), text)
             events.append(RefusalDelta(text=text))
 
     def _refusal_done(self, value: dict[str, Any], events: list[StreamEvent], opened: _OpenItem | None = None) -> None:
         opened = opened or self._open(value)
-        text = opened.unsaid(value.get("content_index") or 0, value.get("refusal"))
+        text = opened.unsaid(_index(value.get("content_index")), value.get("refusal"))
         if text:
-            opened.say(value.get("content_index") or 0, text)
+            opened.say(_index(value.get("content_index")), text)
             events.append(RefusalDelta(text=text))
 
     def _reasoning_delta(self, value: dict[str, Any], events: list[StreamEvent]) -> None:
@@ -417,9 +417,9 @@ class ResponsesDecoder:
             raise self._reported(response)
         status = str(value.get("type", "")).removeprefix("response.")
         output = response.get("output")
-        told = {opened.item.get("id") for opened in self._items.values() if opened.done} - {None}
+        told = {_text(opened.item.get("id")) for opened in self._items.values() if opened.done} - {None}
         for index, item in enumerate(output if isinstance(output, list) else ()):
-            if isinstance(item, dict) and item.get("id") not in told:  # what was never said to be done
+            if isinstance(item, dict) and _text(item.get("id")) not in told:  # what was never said to be done
                 self._item_done({"output_index": index, "item": item}, events)
         reason, raw = _finish({**response, "status": status}, self._calls > 0, self._target)
         self._finished = True
@@ -436,8 +436,12 @@ class ResponsesDecoder:
         self._ended({"type": f"response.{body.get('status') or 'completed'}", "response": body}, events)
 
 
+def _index(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
 def _piece_of(value: Mapping[str, Any]) -> tuple[str, Any]:
     """Which form of a thought an event speaks of, and which piece of it."""
     if "summary" in str(value.get("type")):
-        return "summary", value.get("summary_index") or 0
-    return "text", value.get("content_index") or 0
+        return "summary", _index(value.get("summary_index"))
+    return "text", _index(value.get("content_index"))

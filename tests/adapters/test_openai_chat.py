@@ -587,3 +587,12 @@ def test_images() -> None:
     response = CODEC.parse_images(WireResponse(status=200, headers={}, body=dump_json(body)), target())
     assert [image.media_type for image in response.images] == ["image/png", None]
     assert response.revised_prompts == ("cat", None)
+
+
+def test_fields_of_a_wrong_type_are_passed_over() -> None:
+    decoder = CODEC.stream_decoder(target())
+    for chunk in ({"choices": 1.5}, {"choices": [{"finish_reason": {}}]}, {"id": "a", "choices": {"a": 1}}):
+        decoder.feed(b"data: " + dump_json(chunk) + b"\n\n")
+    body = {"choices": [{"message": {"content": "x"}, "finish_reason": {}}]}
+    answer = CODEC.parse_response(WireResponse(status=200, headers={}, body=dump_json(body)), target())
+    assert (answer.text, answer.finish_reason) == ("x", "stop")

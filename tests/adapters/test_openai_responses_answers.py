@@ -226,3 +226,20 @@ def test_a_whole_body_in_place_of_a_stream_is_read() -> None:
     body = {"id": "r", "status": "completed", "model": "m", "output": [message(text("yes")), CALL]}
     events = assert_splits_agree(lambda: CODEC.stream_decoder(target_for()), json.dumps(body).encode())
     assert text_of(events) == "yes" and calls_of(events) == [("weather", '{"a":1}')]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ev("output_text.delta", output_index=0, content_index={}, delta="x"),
+        ev("output_text.delta", item_id=[], delta="x"),
+        ev("output_item.added", output_index=0, item={"type": []}),
+        ev("output_item.done", output_index=0, item={"type": {}, "id": []}),
+        ev("reasoning_text.done", summary_index=[], content_index=[], text={}),
+        ended({"type": [], "id": {}}, 5),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_passed_over(event: dict[str, Any]) -> None:
+    _, error = decode(CODEC.stream_decoder(target_for()), [sse(CREATED, event, ended())])
+    assert error is None
+    assert read({"type": [], "id": {}}).text == ""
