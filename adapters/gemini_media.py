@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from adapters.types import (
 
 __all__ = ["embeddings_body", "images_body", "images_method", "read_embeddings", "read_images"]
 
+_SIZE: Final = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
 _RATIOS: Final = {"1:1": 1.0, "4:3": 4 / 3, "3:4": 3 / 4, "16:9": 16 / 9, "9:16": 9 / 16}
 
 
@@ -111,11 +113,11 @@ def _aspect_ratio(size: str | None, warnings: list[str]) -> str | None:
     """`1024x1536` as the nearest ratio: sizes are the model's own choice here."""
     if size is None or size == "auto":
         return None
-    width, _, height = size.lower().partition("x")
-    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()) or not int(height):
+    match = _SIZE.fullmatch(size)
+    if match is None:
         warnings.append("size was left out: it is not WIDTHxHEIGHT")
         return None
-    wanted = int(width) / int(height)
+    wanted = int(match[1]) / int(match[2])
     ratio = min(_RATIOS, key=lambda name: abs(_RATIOS[name] - wanted))
     warnings.append(f"size {size} sent as the aspect ratio {ratio}: Gemini takes no sizes")
     return ratio

@@ -113,7 +113,7 @@ def _build_body(request: ChatRequest, target: Target, warnings: list[str]) -> di
         if isinstance(value, Mapping) and isinstance(ours, dict):
             body[name] = {**value, **ours}
         elif isinstance(value, list) and isinstance(ours, list):
-            body[name] = list(dict.fromkeys([*ours, *value])) if name == "include" else [*ours, *value]
+            body[name] = [*ours, *(item for item in value if item not in ours)]
         elif ours is None or name == "store":
             body[name] = value
     return body

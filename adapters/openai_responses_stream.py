@@ -22,7 +22,7 @@ from adapters.openai_responses_items import (
     text_metadata,
 )
 from adapters.openai_usage import parse_usage
-from adapters.streaming import SSEEvent, SSEReader
+from adapters.streaming import MAX_EVENT_BYTES, SSEEvent, SSEReader
 from adapters.types import (
     ChatResponse,
     Choice,
@@ -201,11 +201,13 @@ class ResponsesDecoder:
             self._seen_bytes = True
             if data[:1] in (b"{", b"["):
                 self._body = bytearray()
-        if self._body is not None:
-            self._body += data
-            return []
         events: list[StreamEvent] = []
         try:
+            if self._body is not None:
+                self._body += data
+                if len(self._body) > MAX_EVENT_BYTES:
+                    raise _protocol_error("sent a body that is too long", self._target)
+                return []
             for event in self._reader.feed(data):
                 self._take(event, events)
         except LLMError as error:

@@ -204,10 +204,11 @@ def test_trap_34_arguments_in_pieces_are_put_together() -> None:
     assert finished(events).reason == "tool_calls"
 
 
-@pytest.mark.parametrize("path", ["where", "$", "$.a b[", "$.a.b", "$[0]", "$.list[99999]"])
+@pytest.mark.parametrize("path", ["where", "$", "$.a b[", "$[x].a", "$.a.b", "$[0]", "$.list[99999]"])
 def test_a_path_that_can_not_be_followed_is_a_protocol_error(path: str) -> None:
     arguments = PartialArguments()
-    arguments.add([{"jsonPath": "$.a", "numberValue": 1}, {"jsonPath": "$.list[0]", "numberValue": 1}, "x", {}])
+    arguments.add([{"jsonPath": "$.a", "numberValue": 1}, {"jsonPath": "$.list[0]", "numberValue": 1}, "x"])
+    arguments.add([{"jsonPath": "$.nothing"}])
     with pytest.raises(UpstreamProtocolError):
         arguments.add([{"jsonPath": path, "numberValue": 1}])
 
@@ -298,3 +299,25 @@ def test_an_error_under_200_is_an_error() -> None:
     with pytest.raises(LLMError) as raised:
         read({"error": {"status": "PERMISSION_DENIED", "message": "x"}})
     assert raised.value.code == "upstream_permission_denied"
+
+
+def test_enums_may_be_numbers_and_odd_fields_are_passed_over() -> None:
+    assert read({"promptFeedback": {"blockReason": 1}}).choices[0].raw_finish_reason == "1"
+    candidate = answer({"text": "x"})["candidates"][0] | {"logprobsResult": {"chosenCandidates": ["odd"]}}
+    assert read({"candidates": [candidate]}).choices[0].logprobs == {"content": []}
+    body = sse(
+        {"usageMetadata": {"trafficType": "ON_DEMAND"}, "candidates": ["odd"]},
+        {"candidates": [{"logprobsResult": {"chosenCandidates": [{"token": "a"}]}}]},
+        answer({"text": "x"}, {"functionCall": {"partialArgs": "odd"}}, {"text": ""}),
+        answer({"text": "behind the end"}),
+    )
+    events = assert_splits_agree(lambda: CODEC.stream_decoder(target_for()), b": comment\n\n" + body[:-4])
+    assert text_of(events) == "x" and finished(events).reason == "stop"
+
+
+def test_an_event_that_is_no_object_is_a_protocol_error() -> None:
+    _, error = decode(CODEC.stream_decoder(target_for()), [b"data: [1]\n\n"])
+    assert isinstance(error, UpstreamProtocolError)
+    decoder = CODEC.stream_decoder(target_for())
+    with pytest.raises(UpstreamProtocolError):
+        decoder.feed(b"{" + b" " * (17 * 1024 * 1024))

@@ -10,6 +10,7 @@ import pytest
 
 from adapters.errors import (
     ContentFilteredError,
+    ModelNotFoundError,
     UnsupportedFeatureError,
     UpstreamProtocolError,
 )
@@ -131,3 +132,35 @@ def test_tokens_are_counted_without_answering() -> None:
     assert CODEC.parse_count_tokens(response, target_for()) == 7
     with pytest.raises(UpstreamProtocolError):
         CODEC.parse_count_tokens(WireResponse(status=200, headers={}, body=b"{}"), target_for())
+
+
+def test_an_image_request_says_what_it_left_out() -> None:
+    odd = CODEC.build_images(ImageRequest(prompt="x", size="big", output_format="png"), target_for("imagen-4"))
+    assert json.loads(odd.body)["parameters"] == {"sampleCount": 1, "outputOptions": {"mimeType": "image/png"}}
+    own = CODEC.build_images(
+        ImageRequest(prompt="x", size="auto", output_format="png"), target_for("gemini-3-pro-image")
+    )
+    assert json.loads(own.body)["generationConfig"] == {"responseModalities": ["IMAGE"]}
+    assert len(odd.warnings) == len(own.warnings) == 1
+
+
+@pytest.mark.parametrize("body", [b'{"models": 1}', b'{"nextPageToken": "x"}', b"[]"])
+def test_a_list_that_is_none_is_a_protocol_error(body: bytes) -> None:
+    with pytest.raises(UpstreamProtocolError):
+        CODEC.parse_list_models(WireResponse(status=200, headers={}, body=body), target_for())
+
+
+def test_a_model_that_does_not_say_what_it_does_is_listed() -> None:
+    body = (
+        b'{"models": [{"name": "models/a"}, {"name": "models/b", "supportedGenerationMethods": ["generateContent"]}]}'
+    )
+    page = CODEC.parse_list_models(WireResponse(status=200, headers={}, body=body), target_for())
+    assert next(model.capabilities for model in page.models) == {}
+    assert "reasoning" not in page.models[1].capabilities
+
+
+def test_an_error_under_200_is_an_error_everywhere() -> None:
+    broken = WireResponse(status=200, headers={}, body=b'{"error": {"status": "NOT_FOUND"}}')
+    for parse in (CODEC.parse_list_models, CODEC.parse_embeddings, CODEC.parse_images):
+        with pytest.raises(ModelNotFoundError):
+            parse(broken, target_for())

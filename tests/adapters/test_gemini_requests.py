@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from adapters.errors import (
 )
 from adapters.gemini import DIALECT, GeminiCodec
 from adapters.gemini_schema import openapi_schema
+from adapters.kinds import profile_for
 from adapters.openai_chat_client import OpenAIChatClientCodec
 from adapters.types import (
     AudioPart,
@@ -432,3 +434,56 @@ def test_a_schema_beside_tools_is_an_instruction_before_gemini_3() -> None:
     assert "generationConfig" not in body and "JSON schema" in body["systemInstruction"]["parts"][0]["text"]
     first = asked("gemma-3-27b-it", response_format=JsonFormat())["contents"][0]["parts"][0]
     assert "JSON object" in first["text"]
+
+
+def test_a_profile_closes_what_a_model_does_not_take() -> None:
+    closed = profile_for("gemini", LEVEL, {"supports_tools": False, "supports_several_choices": False})
+    no_media = closed.override({"supports_images": False})
+    picture = (said("user", ImagePart(url="https://x.test/a.png")),)
+    for request, profile in (
+        (ChatRequest(messages=HELLO, tools=(WEATHER,)), closed),
+        (ChatRequest(messages=HELLO, n=2), closed),
+        (ChatRequest(messages=picture), no_media),
+    ):
+        with pytest.raises(UnsupportedFeatureError):
+            build(request, profile=profile)
+
+
+def test_a_server_without_keys_gets_none() -> None:
+    built = build(ChatRequest(messages=HELLO), auth_type="none", api_key=None)
+    assert {"x-goog-api-key", "authorization"}.isdisjoint(built.headers)
+    assert {"x-goog-api-key", "authorization"}.isdisjoint(build(ChatRequest(messages=HELLO), auth_type="none").headers)
+
+
+def test_older_models_are_told_what_their_schemas_lost() -> None:
+    odd = ToolDefinition(name="odd", parameters={"properties": {"n": {"type": "number", "multipleOf": 2}}})
+    built = build(ChatRequest(messages=HELLO, tools=(odd, ToolDefinition(name="now"))), OLD)
+    assert "multipleOf" in built.warnings[0]
+    assert json.loads(built.body)["tools"][0]["functionDeclarations"][1] == {"name": "now"}
+    either = {"properties": {"a": {"anyOf": [{"type": "string"}, {"type": "number"}]}, "b": {"oneOf": []}}}
+    assert openapi_schema(either)[0]["properties"] == {
+        "a": {"anyOf": [{"type": "STRING"}, {"type": "NUMBER"}]},
+        "b": {},
+    }
+
+
+def test_odd_turns_find_their_place() -> None:
+    picture = ImagePart(media_type="image/gif", data=b"g")
+    contents = turns(
+        said("user", name="ann"),
+        said("assistant", call_without_id(), ReasoningPart(text="t", provider_metadata=signed("T"))),
+        said("tool", "see", picture, name="weather"),
+        said("user", FilePart(data=b"?")),
+    )
+    assert contents[0]["parts"][1] == {"text": "t", "thought": True, "thoughtSignature": "T"}
+    assert contents[1]["parts"] == [{"functionResponse": {"name": "weather", "response": {"output": "see"}}}]
+    assert [list(part) for part in contents[2]["parts"]] == [["text"], ["inlineData"], ["inlineData"]]
+    assert contents[2]["parts"][2]["inlineData"]["mimeType"] == "application/octet-stream"
+
+
+def call_without_id() -> ToolCall:
+    return ToolCall(id="", name="weather", arguments=" ")
+
+
+def signed(signature: str) -> dict[str, Any]:
+    return {"gemini": {"thought_signature": signature}}

@@ -243,3 +243,28 @@ def test_a_field_of_a_wrong_type_is_passed_over(event: dict[str, Any]) -> None:
     _, error = decode(CODEC.stream_decoder(target_for()), [sse(CREATED, event, ended())])
     assert error is None
     assert read({"type": [], "id": {}}).text == ""
+
+
+def test_a_broken_stream_stays_broken() -> None:
+    decoder = CODEC.stream_decoder(target_for())
+    for _ in range(2):
+        with pytest.raises(LLMError):
+            decoder.feed(b"data: {\n\n")
+    with pytest.raises(UpstreamProtocolError):
+        CODEC.stream_decoder(target_for()).feed(b"{" + b" " * (17 * 1024 * 1024))
+
+
+def test_texts_that_come_whole_and_pieces_that_say_nothing() -> None:
+    body = sse(
+        CREATED,
+        ev("output_item.added", output_index=0),
+        ev("output_item.added", output_index=0, item=message()),
+        ev("refusal.delta", output_index=0, delta=""),
+        ev("output_text.done", output_index=0, content_index=0, text="whole"),
+        ev("output_item.done", output_index=0, item=message(text("whole"), "odd")),
+        ev("function_call_arguments.delta", output_index=7, delta="nobody's"),
+        ended(),
+    )
+    events = assert_splits_agree(lambda: CODEC.stream_decoder(target_for()), body[:-1])
+    assert text_of(events) == "whole" and calls_of(events) == []
+    assert read(message("odd", {"type": "output_text"}), {"type": "reasoning", "summary": [5]}).text == ""

@@ -10,6 +10,7 @@ import pytest
 from adapters import Transport, create_adapter
 from adapters.azure_openai import AzureOpenAICodec
 from adapters.errors import UnsupportedFeatureError
+from adapters.kinds import profile_for
 from adapters.openai_chat import OpenAIChatCodec
 from adapters.openai_chat_client import OpenAIChatClientCodec
 from adapters.openai_responses import OpenAIResponsesCodec
@@ -316,3 +317,36 @@ def test_a_tools_image_is_its_output() -> None:
     found = items(said("assistant", call), said("tool", "see", picture, tool_call_id="c"))
     assert found[0]["arguments"] == "{}"
     assert [piece["type"] for piece in found[1]["output"]] == ["input_text", "input_image"]
+
+
+def test_odd_turns_find_their_place() -> None:
+    found = items(
+        said("user", RefusalPart(text="no"), "x"),
+        said("assistant", "a", ""),
+        said("assistant", RefusalPart(text="b"), "c"),
+    )
+    assert found[0]["content"][0] == {"type": "input_text", "text": "no"}
+    assert [len(item["content"]) for item in found[1:]] == [1, 2]
+    for turn in (said("user", ToolCall(id="c", name="x", arguments=""), "y"), said("user", IMAGE, "y")):
+        target = target_for("gpt-4o", profile=profile_for("openai", "gpt-4o", {"supports_images": False}))
+        with pytest.raises(UnsupportedFeatureError):
+            CODEC.build_request(ChatRequest(messages=(turn,)), target, stream=False)
+
+
+IMAGE = ImagePart(url="https://x.test/a.png")
+
+
+def test_a_codec_of_its_own_stays_and_reads_openais_errors() -> None:
+    request = ChatRequest(messages=HELLO)
+    assert CODEC.for_request(request, target_for()) is CODEC
+    error = CODEC.parse_error(WireResponse(status=429, headers={}, body=b"{}"), target_for())
+    assert error.code == "upstream_rate_limited"
+
+
+def test_the_hubs_own_word_stands_where_both_speak() -> None:
+    extra = {"model": "other", "store": True}
+    body = asked(extra=extra, dialect=DIALECT, response_format=JsonSchemaFormat(name="a", schema={}))
+    assert (body["model"], body["store"]) == ("gpt-5.6-sol", True)
+    plain = {"type": "custom", "custom": {"name": "m"}}
+    tools = asked(extra={"tools": [plain], "stream_options": {}}, dialect="openai.chat")["tools"]
+    assert tools == [{"type": "custom", "name": "m"}]
