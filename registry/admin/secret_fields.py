@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from registry.models import Credential, Provider
-from registry.models.credential import validate_headers
+from registry.models.headers import validate_headers
 
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from registry.catalog.entries import LLMEntry, LLMTier
 from registry.catalog.environment import environment_entries
 from registry.catalog.index import EntryIndex
+from registry.catalog.registry_file import RegistryFile
+from registry.catalog.registry_json import load_registry
 
 
 class DictRegistry:
@@ -20,6 +24,17 @@ class DictRegistry:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> DictRegistry:
         """Models of every vendor whose key the environment holds (OPENAI_API_KEY ...), and Ollama's if it is named."""
         return cls(environment_entries(environ))
+
+    @classmethod
+    def from_registry_json(
+        cls, source: str | Path | Mapping[str, Any] | RegistryFile | None, environ: Mapping[str, str] | None = None
+    ) -> DictRegistry:
+        """The models of a registry.json (its path or content), with the environment's overrides and keys.
+
+        Raises RegistryFileError, OSError, ConfigurationError.
+        """
+        file = load_registry(source)
+        return cls(file.entries(environ), default=file.default_id())
 
     def add(self, entry: LLMEntry) -> None:
         self.index.put(entry)

@@ -81,7 +81,7 @@ class PriceEntry:
     )  # input_per_1m, output_per_1m, ..., per_request, per_image
 
 
-_ALWAYS = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+ALWAYS = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ class LLMEntry:
                 for kind, cost in (("input_per_1m", self.cost_per_1k_input), ("output_per_1m", self.cost_per_1k_output))
                 if cost is not None
             }
-            price = PriceEntry(id=f"{self.id}:cost", effective_from=_ALWAYS, rates=rates)
+            price = PriceEntry(id=f"{self.id}:cost", effective_from=ALWAYS, rates=rates)
             object.__setattr__(self, "prices", (price,))
 
     def price_at(self, when: dt.datetime | None = None) -> PriceEntry | None:

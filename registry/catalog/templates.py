@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from adapters.kinds import KINDS, AdapterKind
 
-__all__ = ["TEMPLATES", "ProviderTemplate", "TemplateModel", "get_template"]
+__all__ = ["TEMPLATES", "ProviderTemplate", "TemplateModel", "get_template", "tier_of_kind"]
 
 _CHAT = ("chat", "streaming")
 _TOOLS = (*_CHAT, "tools", "json_mode")
@@ -80,6 +80,12 @@ class ProviderTemplate:
     @property
     def requires_api_key(self) -> bool:
         return self.adapter_kind.requires_api_key
+
+
+def tier_of_kind(kind: str) -> str:
+    """The tier of a model that nothing else is known of: `local` for servers of one's own, else `standard`."""
+    row = KINDS[kind]
+    return "local" if row.local and row.auth_type == "none" else "standard"
 
 
 def _usd(input_: str, output: str, cached: str = "") -> dict[str, Decimal]:

@@ -171,7 +171,7 @@ def probe_provider(
     try:
         if used is None and stored_keys_allowed(entry):
             used = choose_credential(provider, user)
-        adapter = _adapter_for(entry, user, model, _secret_of(used, entry))
+        adapter = _adapter_for(entry, user, model, secret_of(used, entry))
     except DecryptError as error:
         return _refused(
             provider, user, ProbeError(code="key_unreadable", message=f"The key can't be used: {error}."), address
@@ -231,7 +231,7 @@ def _groups(user: Any) -> frozenset[Any]:
     return frozenset(user.groups.values_list("pk", flat=True))
 
 
-def _secret_of(credential: Credential | None, provider: ProviderEntry) -> Secret:
+def secret_of(credential: Credential | None, provider: ProviderEntry) -> Secret:
     """Raises DecryptError, ConfigurationError."""
     if credential is None:
         found = key_from_environment(provider)

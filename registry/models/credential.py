@@ -8,59 +8,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.utils import timezone
 
 from registry.catalog.entries import Secret
 from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner, uuid7
+from registry.models.headers import validate_headers
 from registry.models.provider import Provider
 from registry.vault.fields import EncryptedTextField
 from registry.vault.keyring import DecryptError
-
-# What frames or routes the call itself, or what the adapter writes: a person's header must not change either.
-FORBIDDEN_HEADERS = frozenset(
-    {
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]{1,8000}")
-
-
-def validate_headers(headers: Mapping[str, str]) -> None:
-    """Refuse names and values that could not be sent as they are, or that would change how the call is framed.
-
-    Raises ValidationError that names the header and never its value.
-    """
-    for name, value in headers.items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ValidationError("A header's name takes letters, digits and -.")
-        if name.lower() in FORBIDDEN_HEADERS:
-            raise ValidationError(f"The header {name} belongs to the call itself and can't be set.")
-        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
-            raise ValidationError(f"The value of the header {name} must be one line of ASCII text.")
-    if len({name.lower() for name in headers}) != len(headers):
-        raise ValidationError("A header is given twice.")
 
 
 class CredentialState(models.TextChoices):

@@ -16,6 +16,7 @@ from adapters.egress import origin_of
 from adapters.errors import LLMError
 from adapters.kinds import KINDS
 from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner
+from registry.models.headers import validate_public_headers
 
 
 class AuthType(models.TextChoices):
@@ -52,7 +53,7 @@ class Provider(RegistryRow, Record):
     adapter = models.CharField(max_length=32, choices=kind_choices)
     base_url = models.CharField(max_length=500, blank=True)
     auth_type = models.CharField(max_length=16, choices=AuthType.choices, default=AuthType.BEARER)
-    settings = models.JSONField(default=dict, blank=True)  # api_version, anthropic_version, deployment, ...
+    settings = models.JSONField(default=dict, blank=True)  # api_version, anthropic_version, headers (no secrets), ...
     timeout_s = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.1), MaxValueValidator(3600.0)])
     fee_percent = models.DecimalField(
         max_digits=6, decimal_places=3, default=Decimal(0), validators=[MinValueValidator(0), MaxValueValidator(100)]
@@ -102,6 +103,11 @@ class Provider(RegistryRow, Record):
         for name in ("settings", "metadata"):
             if not isinstance(getattr(self, name), dict):
                 raise ValidationError({name: "This takes a JSON object."})
+        if "headers" in self.settings:
+            try:
+                validate_public_headers(self.settings["headers"])
+            except ValidationError as error:
+                raise ValidationError({"settings": error.messages}) from error
         if self.base_url:
             try:
                 origin_of(self.base_url)
