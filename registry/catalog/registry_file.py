@@ -221,7 +221,7 @@ def _entry(provider: FileProvider, endpoint: ProviderEntry, model: FileModel) ->
         name=model.name or model.id,
         provider=provider.name,
         model=model.id,
-        tier=LLMTier(model.tier or (tier_of_kind(provider.adapter))),
+        tier=LLMTier(model.tier or tier_of_kind(provider.adapter)),
         api_key=provider.api_key,
         api_endpoint=provider.address,
         is_active=provider.enabled and model.enabled,

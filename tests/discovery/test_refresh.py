@@ -197,7 +197,8 @@ def test_ollamas_latest_is_the_model_itself_and_an_empty_list_is_believed(upstre
 
 def test_a_vendors_empty_list_and_azures_list_make_nothing_vanish(upstream: Upstream) -> None:
     upstream.on("GET", "/v1/models", json_answer({"data": []}))
-    upstream.on("GET", "/openai/v1/models", json_answer({"data": [{"id": "gpt-4o"}]}))
+    for path in ("/openai/v1/models", "/openai/models"):
+        upstream.on("GET", path, json_answer({"data": [{"id": "gpt-4o"}]}))
     for provider in (add(upstream, "router"), add(upstream, "azure", "azure_openai", "", auth_type="api_key")):
         LLMModel.objects.create(provider=provider, model_id="mine", name=f"mine-{provider.slug}")
     assert "vanished" not in run()
