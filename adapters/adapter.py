@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from adapters.base import ProviderCodec
 from adapters.chat_request import Messages, read_chat_request
@@ -36,6 +36,14 @@ __all__ = ["Adapter", "ConnectionReport", "OpenStream", "WireTransport"]
 
 _MAX_PAGES: Final = 50
 _MAX_MODELS: Final = 10_000
+
+
+@runtime_checkable
+class ShowingCodec(Protocol):
+    """A codec whose provider describes single models."""
+
+    def build_show(self, target: Target) -> WireRequest: ...
+    def parse_show(self, response: WireResponse, target: Target) -> RemoteModel: ...
 
 
 class StreamedAnswer(Protocol):
@@ -241,6 +249,20 @@ class Adapter:
             _name(error, self.target)
             raise
         return tuple(models[:_MAX_MODELS])
+
+    async def show_model(self, model: str | None = None) -> RemoteModel:
+        """What the provider says of one model beyond its list. Raises UnsupportedFeatureError where it says nothing."""
+        target = self._target(model)
+        codec = self.codec
+        if not isinstance(codec, ShowingCodec):
+            raise UnsupportedFeatureError(
+                f"{target.kind} tells nothing of single models", provider=target.provider, model=target.model
+            )
+        try:
+            return codec.parse_show(await self._send(codec.build_show(target), target, None), target)
+        except LLMError as error:
+            _name(error, target)
+            raise
 
     async def embed(
         self, inputs: str | Sequence[str] | EmbeddingRequest, model: str | None = None, **options: Any

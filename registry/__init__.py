@@ -14,26 +14,73 @@ if TYPE_CHECKING:
     from registry.catalog.django_registry import DjangoLLMRegistry
     from registry.catalog.entries import LLMEntry, LLMTier, QualityTier
     from registry.catalog.protocol import LLMRegistry
+    from registry.catalog.registry_json import iter_models, iter_providers, resolve_provider
     from registry.client import DynamicLLMClient
+    from registry.discovery.model_registry import (
+        ModelQuery,
+        ModelRegistry,
+        ModelWithCapabilities,
+        get_registry,
+        get_registry_sync,
+    )
+    from registry.discovery.resolvers import (
+        CapabilityResolver,
+        ModelCapabilities,
+        OllamaCapabilityResolver,
+        StaticCapabilityResolver,
+    )
+    from registry.discovery.sources import EnvProviderSource, ModelSource, ModelSpec, OllamaSource
 
 _HOME = {
+    "CapabilityResolver": "registry.discovery.resolvers",
     "DictRegistry": "registry.catalog.dict_registry",
     "DjangoLLMRegistry": "registry.catalog.django_registry",
     "DynamicLLMClient": "registry.client",
+    "EnvProviderSource": "registry.discovery.sources",
     "LLMEntry": "registry.catalog.entries",
     "LLMRegistry": "registry.catalog.protocol",
     "LLMTier": "registry.catalog.entries",
+    "ModelCapabilities": "registry.discovery.resolvers",
+    "ModelQuery": "registry.discovery.model_registry",
+    "ModelRegistry": "registry.discovery.model_registry",
+    "ModelSource": "registry.discovery.sources",
+    "ModelSpec": "registry.discovery.sources",
+    "ModelWithCapabilities": "registry.discovery.model_registry",
+    "OllamaCapabilityResolver": "registry.discovery.resolvers",
+    "OllamaSource": "registry.discovery.sources",
     "QualityTier": "registry.catalog.entries",
+    "StaticCapabilityResolver": "registry.discovery.resolvers",
+    "get_registry": "registry.discovery.model_registry",
+    "get_registry_sync": "registry.discovery.model_registry",
+    "iter_models": "registry.catalog.registry_json",
+    "iter_providers": "registry.catalog.registry_json",
+    "resolve_provider": "registry.catalog.registry_json",
 }
 
 __all__ = [
+    "CapabilityResolver",
     "DictRegistry",
     "DjangoLLMRegistry",
     "DynamicLLMClient",
+    "EnvProviderSource",
     "LLMEntry",
     "LLMRegistry",
     "LLMTier",
+    "ModelCapabilities",
+    "ModelQuery",
+    "ModelRegistry",
+    "ModelSource",
+    "ModelSpec",
+    "ModelWithCapabilities",
+    "OllamaCapabilityResolver",
+    "OllamaSource",
     "QualityTier",
+    "StaticCapabilityResolver",
+    "get_registry",
+    "get_registry_sync",
+    "iter_models",
+    "iter_providers",
+    "resolve_provider",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
@@ -54,6 +55,38 @@ class Requirements:
             return "too_small", f"Its context is {entry.context_length or 'not known'}, {self.min_context} is wanted."
         return self._refusal_by_price(entry) or self._refusal_by_kind(entry)
 
+    def predicate(self) -> Callable[[LLMEntry], bool]:
+        """Whether an entry meets them, as a function for many entries: what `refusal` says, without the words."""
+        needed = [capability for name, capability in _CAPABILITY_OF.items() if getattr(self, name)]
+        ceilings = [
+            (kind, ceiling)
+            for kind, ceiling in (
+                ("input_per_1m", self.max_cost_per_1m_input),
+                ("output_per_1m", self.max_cost_per_1m_output),
+            )
+            if ceiling is not None
+        ]
+        least, now = self.min_context, dt.datetime.now(dt.UTC)
+
+        def fits(entry: LLMEntry) -> bool:
+            if least is not None and (entry.context_length or 0) < least:
+                return False
+            known = entry.capabilities
+            for capability in needed:
+                if known.get(capability) != "yes":
+                    return False
+            if ceilings:
+                price = entry.price_at(now)
+                if price is None:
+                    return False
+                for kind, ceiling in ceilings:
+                    rate = price.rates.get(kind)
+                    if rate is None or rate > ceiling:
+                        return False
+            return self._refusal_by_kind(entry) is None
+
+        return fits
+
     def _refusal_by_price(self, entry: LLMEntry) -> tuple[str, str] | None:
         price = entry.price_at()
         for kind, ceiling in (("input", self.max_cost_per_1m_input), ("output", self.max_cost_per_1m_output)):
@@ -89,12 +122,13 @@ class Requirements:
 
         `refusal` judges instead of `self.refusal`, where a caller has more to say than these requirements.
         """
-        judge = refusal or self.refusal
+        fits = self.predicate() if refusal is None else lambda entry: refusal(entry) is None
         pool = list(entries)
-        fitting = [entry for entry in pool if judge(entry) is None]
-        return nsmallest(_CONSIDERED, fitting or pool, key=self._rank)
+        fitting = [entry for entry in pool if fits(entry)]
+        return nsmallest(_CONSIDERED, fitting or pool, key=self.rank)
 
-    def _rank(self, entry: LLMEntry) -> tuple[Any, ...]:
+    def rank(self, entry: LLMEntry) -> tuple[Any, ...]:
+        """Sort key "best first": quality (unless one is asked for), then cost, then name."""
         quality = _QUALITY_RANK[entry.quality_tier] if self.quality_tier == "any" else 0
         return (quality, entry.cost_order)
 
