@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,40 @@ from adapters.types import (
     ToolCallDelta,
     ToolCallStarted,
     UsageReported,
+    WireResponse,
 )
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
+ABSENT = f"no recordings at {RECORDINGS}"
+_MADE_UP = re.compile(r"call_[A-Za-z0-9]{24}|[A-Za-z0-9]{9}")  # see `new_tool_call_id`
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    name: str  # path below the recordings folder
+    content: dict[str, Any]
+
+    @property
+    def body(self) -> bytes:
+        return str(self.content["response_body"]).encode()
+
+    @property
+    def response(self) -> WireResponse:
+        return WireResponse(
+            status=self.content["status"], headers=self.content.get("response_headers") or {}, body=self.body
+        )
+
+    @property
+    def is_stream(self) -> bool:
+        return self.content["status"] < 300 and self.body.lstrip()[:1] not in (b"{", b"[")
+
+
+def load(*folders: str) -> list[Recording]:
+    """Recordings below the named folders; empty where there are none."""
+    if not RECORDINGS.is_dir():
+        return []
+    files = (file for folder in folders for file in sorted((RECORDINGS / folder).rglob("*.json")))
+    return [Recording(str(file.relative_to(RECORDINGS)), json.loads(file.read_text())) for file in files]
 
 
 def recordings(folder: str, keep: Callable[[dict[str, Any]], bool] = lambda _: True) -> list[Any]:
@@ -62,6 +95,25 @@ def randomly_split(data: bytes, seed: int) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(cuts)]
 
 
+def cuts(body: bytes, seed: int) -> Iterator[list[bytes]]:
+    """The body byte by byte, then in pieces of random sizes, some of them empty."""
+    yield [body[n : n + 1] for n in range(len(body))]
+    source = random.Random(seed)
+    for _ in range(3):
+        pieces, start = [], 0
+        while start < len(body):
+            size = source.choice((0, 1, 2, 3, 7, 50, 400, 5000))
+            pieces.append(body[start : start + size])
+            start += size
+        yield pieces
+
+
+def outcome(decoder: StreamDecoder, pieces: list[bytes]) -> list[StreamEvent | str]:
+    """All events without made-up ids, and as the last item the class of the error that ended the stream, if one did."""
+    events, error = decode(decoder, pieces)
+    return [*without_new_ids(events), *([type(error).__name__] if error is not None else [])]
+
+
 def assert_splits_agree(make_decoder: Callable[[], StreamDecoder], data: bytes) -> list[StreamEvent]:
     """Decode whole, one byte at a time and at random splits; the same events and error each time."""
     events, error = decode(make_decoder(), [data])
@@ -75,9 +127,7 @@ def assert_splits_agree(make_decoder: Callable[[], StreamDecoder], data: bytes) 
 def without_new_ids(events: list[StreamEvent]) -> list[StreamEvent]:
     """Ids that a decoder makes up differ each time."""
     return [
-        ToolCallStarted(index=event.index, id="", name=event.name)
-        if isinstance(event, ToolCallStarted) and event.id.startswith("call_")
-        else event
+        replace(event, id="") if isinstance(event, ToolCallStarted) and _MADE_UP.fullmatch(event.id) else event
         for event in events
     ]
 

@@ -9,7 +9,7 @@ from adapters.kinds import KINDS, profile_for
 from adapters.openai_chat import OpenAIChatCodec
 from adapters.types import Finished, Target, ToolCallDelta, UsageReported
 from adapters.wire_json import read_json
-from tests.adapters.recordings import ABSENT, Recording, cuts, decode, load
+from tests.adapters.replay import ABSENT, Recording, cuts, load, outcome
 
 FOLDERS = [
     "openai",
@@ -60,20 +60,20 @@ def by_name(recordings: list[Recording]) -> pytest.MarkDecorator:
 @by_name(STREAMS)
 def test_a_stream_decodes_the_same_at_any_split(recording: Recording) -> None:
     target = target_of(recording)
-    whole = decode(CODEC.stream_decoder(target), [recording.body])
+    whole = outcome(CODEC.stream_decoder(target), [recording.body])
     if recording.name in BROKEN:
         assert whole[-1] == BROKEN[recording.name]
     else:
         assert any(isinstance(event, Finished) for event in whole)
         assert not isinstance(whole[-1], str)
     for pieces in cuts(recording.body, seed=len(recording.body)):
-        assert decode(CODEC.stream_decoder(target), pieces) == whole
+        assert outcome(CODEC.stream_decoder(target), pieces) == whole
 
 
 @by_name(STREAMS)
 def test_streamed_tool_arguments_are_json(recording: Recording) -> None:
     arguments: dict[tuple[int, int], str] = {}
-    for event in decode(CODEC.stream_decoder(target_of(recording)), [recording.body]):
+    for event in outcome(CODEC.stream_decoder(target_of(recording)), [recording.body]):
         if isinstance(event, ToolCallDelta):
             key = (event.choice, event.index)
             arguments[key] = arguments.get(key, "") + event.arguments
@@ -84,14 +84,14 @@ def test_streamed_tool_arguments_are_json(recording: Recording) -> None:
 @by_name(STREAMS)
 def test_a_stream_that_loses_its_end_is_an_error(recording: Recording) -> None:
     body = recording.body[: len(recording.body) // 3]
-    assert isinstance(decode(CODEC.stream_decoder(target_of(recording)), [body])[-1], str)
+    assert isinstance(outcome(CODEC.stream_decoder(target_of(recording)), [body])[-1], str)
 
 
 @by_name(STREAMS)
 def test_usage_is_never_summed(recording: Recording) -> None:
     reports = [
         event.usage
-        for event in decode(CODEC.stream_decoder(target_of(recording)), [recording.body])
+        for event in outcome(CODEC.stream_decoder(target_of(recording)), [recording.body])
         if isinstance(event, UsageReported)
     ]
     if reports:

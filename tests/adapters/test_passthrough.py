@@ -11,7 +11,7 @@ from adapters.openai_answers import OpenAIChatDecoder
 from adapters.passthrough import ChatStreamTap, rewrite_model
 from adapters.types import Target, UsageReported
 from adapters.wire_json import dump_json, read_json
-from tests.adapters.recordings import ABSENT, cuts, decode, load
+from tests.adapters.replay import ABSENT, cuts, load, outcome
 
 TARGET = Target(kind="openai", base_url="https://api.test/v1", model="m", provider="acme")
 
@@ -102,9 +102,9 @@ def test_what_passes_means_the_same_as_what_came(recording: Any) -> None:
     try:
         out = run(tap, [recording.body])
     except LLMError:
-        assert isinstance(decode(OpenAIChatDecoder(TARGET), [recording.body])[-1], str)
+        assert isinstance(outcome(OpenAIChatDecoder(TARGET), [recording.body])[-1], str)
         return
-    before, after = decode(OpenAIChatDecoder(TARGET), [recording.body]), decode(OpenAIChatDecoder(TARGET), [out])
+    before, after = outcome(OpenAIChatDecoder(TARGET), [recording.body]), outcome(OpenAIChatDecoder(TARGET), [out])
     assert after == before
     reports = [event.usage for event in before if isinstance(event, UsageReported)]
     assert tap.usage == (reports[-1] if reports else tap.usage)
