@@ -306,7 +306,8 @@ class _Picker:
         own = [key for key in stored if key.owner_id is not None and key.owner_id == self.owner_id]
         shared = [key for key in stored if key.owner_id is None]
         policy = self.principal.key_policy
-        if policy != "shared_only" and own:
+        # At a provider of one's own there is no shared key: the policy speaks of everybody's providers.
+        if own and (policy != "shared_only" or provider.owner_id is not None):
             yield from self._usable(entry, own, "own")
             return
         if policy == "own_only":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -289,6 +290,14 @@ def test_the_policy_says_whose_key_pays() -> None:
     assert pay(who(key_policy="shared_only"), MINE, SHARED) == ([("shared", "shared")], [])
     assert pay(who(key_policy="shared_only"), MINE) == ([], ["no_key"])
     assert pay(who()) == ([], ["no_key"])
+
+
+def test_the_policy_does_not_bar_ones_own_provider() -> None:
+    mine = replace(PROVIDER, id=number(77), slug="mine", owner_id=ALICE)
+    key = replace(MINE, provider_id=mine.id)
+    catalogue = hub(entry("m", at=mine, owner_id=ALICE), keys=(key,))
+    found = resolve(catalogue, Ask(model="m"), who(key_policy="shared_only"))
+    assert [candidate.scope for candidate in found.candidates] == ["own"]
 
 
 def test_anothers_key_is_never_used() -> None:
