@@ -428,6 +428,8 @@ def _prepared(request: ChatRequest, candidate: Candidate) -> ChatRequest:
         field_name = _FIELD_OF.get(name, name)
         if value is not None and field_name in _FILLABLE and getattr(request, field_name) in (None, ()):
             changes[field_name] = tuple(value) if field_name == "stop" and isinstance(value, list) else value
+        elif name == "response_format" and value and request.response_format is None:
+            changes[name] = read_chat_request("", {name: value}, "openai.chat").response_format
     return replace(request, **changes) if changes else request
 
 

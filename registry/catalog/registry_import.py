@@ -170,14 +170,14 @@ def _put_module(module: str, default: ModuleDefault, plan: ImportPlan) -> None:
     if default.options:
         values["options"] = without_secrets(default.options)
     _put(row, values, f"preset {row.slug}", plan)
-    present = list(row.entries.order_by("position"))
+    present = list(PresetEntry.objects.filter(preset=row).order_by("position"))
     wanted = [_rank(entry) for entry in default.entries]
     if not default.is_whole:  # the file speaks of the first rank alone: the others follow it
         firsts = [rank["model_ref"] for rank in wanted]
         wanted += [rank for rank in map(_present, present) if rank["model_ref"] not in firsts]
     if [_present(entry) for entry in present] == wanted:
         return
-    row.entries.all().delete()
+    PresetEntry.objects.filter(preset=row).delete()
     PresetEntry.objects.bulk_create(
         PresetEntry(preset=row, position=position, **rank) for position, rank in enumerate(wanted)
     )

@@ -1,4 +1,4 @@
-"""Fills a new hub with the provider templates. What it made once it never makes or changes again.
+"""Fills a new hub with provider templates, presets and prompt packs. What it made once it never makes or changes again.
 
 The list of what was made is kept as a discovery run's changes: an admin's edit stays, an admin's deletion too, and a
 template that a later release adds still comes.
@@ -17,8 +17,21 @@ from django.utils import timezone
 
 from adapters.kinds import KINDS
 from registry.catalog.from_template import create_model
+from registry.catalog.preset_links import link_preset_entries
+from registry.catalog.presets_data import PRESETS, PresetRow
+from registry.catalog.prompt_packs_data import PROMPT_PACKS, PromptPackRow
 from registry.catalog.templates import TEMPLATES, ProviderTemplate, TemplateModel
-from registry.models import Audience, DiscoveryChange, DiscoveryRun, EndpointPolicy, LLMModel, Provider
+from registry.models import (
+    Audience,
+    DiscoveryChange,
+    DiscoveryRun,
+    EndpointPolicy,
+    LLMModel,
+    Preset,
+    PresetEntry,
+    PromptPack,
+    Provider,
+)
 
 SOURCE = "templates"
 STUB = "stub"
@@ -34,6 +47,8 @@ class SeedSummary:
     providers: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     policies: list[str] = field(default_factory=list)
+    presets: list[str] = field(default_factory=list)
+    prompt_packs: list[str] = field(default_factory=list)
     environment_keys: dict[str, str] = field(default_factory=dict)  # provider slug -> variable, set here and now
 
 
@@ -47,6 +62,11 @@ def seed_catalog() -> SeedSummary:
         ledger = SeedLedger()
         for template in TEMPLATES.values():
             seed_template(template, ledger, summary)
+        for preset in PRESETS:
+            ledger.once(f"preset:{preset.module}", partial(make_preset, preset, summary))
+        for pack in PROMPT_PACKS:
+            ledger.once(f"prompt-pack:{pack.module}:{pack.version}", partial(make_prompt_pack, pack, summary))
+        link_preset_entries()
         if connection.vendor == "sqlite":
             seed_loopback(ledger, summary)
         note_environment_keys(summary)
@@ -111,6 +131,47 @@ def make_model(template: ProviderTemplate, row: TemplateModel, summary: SeedSumm
         model.save(update_fields=["is_default", "updated_at"])
     summary.models.append(model.name)
     return model
+
+
+def make_preset(row: PresetRow, summary: SeedSummary) -> None:
+    """Nothing where an admin has such a preset; not the module's default where they chose one."""
+    shared = Preset.objects.shared()
+    if shared.filter(slug=row.module).exists():
+        return
+    preset = Preset(
+        slug=row.module,
+        name=row.name,
+        module=row.module,
+        description=row.description,
+        options=dict(row.options),
+        is_module_default=not shared.filter(module=row.module, is_module_default=True).exists(),
+    )
+    preset.full_clean()
+    preset.save(force_insert=True)
+    PresetEntry.objects.bulk_create(
+        PresetEntry(
+            preset=preset, position=position, model_ref=rank.model_ref, options=dict(rank.options), note=rank.note
+        )
+        for position, rank in enumerate(row.ranks)
+    )
+    summary.presets.append(row.module)
+
+
+def make_prompt_pack(row: PromptPackRow, summary: SeedSummary) -> None:
+    if PromptPack.objects.shared().filter(module=row.module, version=row.version).exists():
+        return
+    pack = PromptPack(
+        module=row.module,
+        version=row.version,
+        name=row.name,
+        system_template=row.system_template,
+        user_template=row.user_template,
+        output_schema=dict(row.output_schema),
+        options=dict(row.options),
+    )
+    pack.full_clean()
+    pack.save(force_insert=True)
+    summary.prompt_packs.append(row.module)
 
 
 def seed_loopback(ledger: SeedLedger, summary: SeedSummary) -> None:

@@ -50,7 +50,7 @@ class ModelCapabilities:
     def answered(self) -> dict[str, Any]:
         """The fields that hold an opinion."""
         values = {name: getattr(self, name) for name in ANSWERS}
-        empty = (None, frozenset(), QualityTier.UNKNOWN)
+        empty: tuple[Any, ...] = (None, frozenset(), QualityTier.UNKNOWN)
         return {name: value for name, value in values.items() if value not in empty}
 
     def overlaid(self, later: ModelCapabilities, source: str) -> ModelCapabilities:

@@ -339,3 +339,13 @@ print(asyncio.run(DynamicLLMClient(registry).generate("hello")).reply)
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "hello", done.stderr
+
+
+async def test_a_models_own_answer_format_is_asked_for_unless_the_caller_names_one(upstream: Upstream) -> None:
+    upstream.on("POST", "/v1/chat/completions", json_answer(completion("{}")))
+    own = {"type": "json_schema", "json_schema": {"name": "own", "schema": {"type": "object"}}}
+    client = DynamicLLMClient(DictRegistry([entry(upstream, 1, default_params={"response_format": own})]))
+    await client.generate("Translate.", llm_id=1)
+    await client.generate("Translate.", llm_id=1, response_format={"type": "json_object"})
+    sent = [seen.json["response_format"] for seen in upstream.requests]
+    assert sent[0]["json_schema"]["name"] == "own" and sent[1] == {"type": "json_object"}

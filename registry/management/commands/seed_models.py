@@ -1,4 +1,4 @@
-"""Brings the provider templates into the registry. A second run changes nothing."""
+"""Brings the provider templates, presets and prompt packs into the registry. A second run changes nothing."""
 
 from __future__ import annotations
 
@@ -23,5 +23,7 @@ class Command(BaseCommand):
             f"Made {len(summary.providers)} providers, {len(summary.models)} models, "
             f"{len(summary.policies)} endpoint policies."
         )
+        if summary.presets or summary.prompt_packs:
+            self.stdout.write(f"Made {len(summary.presets)} presets, {len(summary.prompt_packs)} prompt packs.")
         for slug, variable in sorted(summary.environment_keys.items()):
             self.stdout.write(f"{slug}: {variable} is set; enable the provider in the admin to use it.")
