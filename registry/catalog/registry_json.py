@@ -24,7 +24,7 @@ from registry.catalog.registry_file import (
     RegistryFile,
 )
 from registry.catalog.registry_writing import write_registry
-from registry.catalog.secret_names import is_secret, without_secrets
+from registry.catalog.secret_names import address_without_secrets, is_secret, without_secrets
 from registry.catalog.templates import TEMPLATES, ProviderTemplate
 
 __all__ = [
@@ -185,6 +185,8 @@ class _Reader:
         for header, value in found.get("headers", {}).items():
             if is_secret(header, value):
                 self.withheld.append(f"{place}.headers.{header}")
+        if found.get("base") and address_without_secrets(found["base"]) != found["base"]:
+            self.withheld.append(f"{place}.base")
         for part in ("settings", "metadata"):
             kept = without_secrets(found.get(part, {}))
             if kept != found.get(part, {}):
@@ -319,6 +321,13 @@ def _name(value: Any) -> str:
     return value.strip()
 
 
+def _address(value: Any) -> str:
+    address = _text(value).strip()
+    if address and not address_without_secrets(address).startswith(("http://", "https://")):
+        raise ValueError
+    return address
+
+
 def _kind(value: Any) -> str:
     kind = _OLDER_KINDS.get(_text(value), value)
     if kind not in KINDS:
@@ -420,8 +429,8 @@ _PROVIDER: _Table = {
     "label": ("label", _text),
     "adapter": ("adapter", _kind),
     "kind": ("adapter", _kind),
-    "base": ("base", _text),
-    "base_url": ("base", _text),
+    "base": ("base", _address),
+    "base_url": ("base", _address),
     "models": ("models", _list),
     "tags": ("tags", _texts),
     "headers": ("headers", _text_map),
@@ -476,6 +485,7 @@ _MODULE: _Table = {
 _WANTED: Mapping[Callable[[Any], Any], str] = {
     _text: "a text",
     _name: "a text of 1 to 200 characters",
+    _address: "an address such as https://host/v1",
     _kind: f"an adapter kind ({', '.join(KINDS)})",
     _texts: "a list of texts",
     _list: "a list",

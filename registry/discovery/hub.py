@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
+from django.db import connections
+
 from registry.catalog.django_registry import DjangoLLMRegistry
 from registry.catalog.entries import LLMEntry
 from registry.discovery.resolvers import ModelCapabilities
@@ -19,6 +21,7 @@ class HubSource:
 
     async def discover(self) -> list[ModelSpec]:
         """Raises DatabaseError when the registry was never read."""
+        await refreshed(self.registry)
         return [
             ModelSpec(
                 provider=entry.provider,
@@ -26,7 +29,7 @@ class HubSource:
                 family=entry.family or None,
                 aliases=tuple(dict.fromkeys((entry.name, *entry.aliases))),
             )
-            for entry in await asyncio.to_thread(self.registry.list_active)
+            for entry in self.registry.snapshot.index.active(self.registry.user_id)
         ]
 
 
@@ -37,8 +40,25 @@ class HubCapabilityResolver:
         self.registry = DjangoLLMRegistry(user_id=user_id)
 
     async def get_capabilities(self, spec: ModelSpec) -> ModelCapabilities:
-        entry = await asyncio.to_thread(self.registry.get_by_name, f"{spec.provider}/{spec.name}")
+        """Raises DatabaseError when the registry was never read."""
+        snapshot = self.registry.snapshot
+        if snapshot.sequence < 0:
+            await refreshed(self.registry)
+        found = snapshot.index.named(f"{spec.provider}/{spec.name}", self.registry.user_id)
+        entry = next((one for one in found if (one.provider, one.model) == (spec.provider, spec.name)), None)
         return ModelCapabilities() if entry is None else capabilities_of(entry)
+
+
+async def refreshed(registry: DjangoLLMRegistry) -> None:
+    """Bring the snapshot up to date, on a thread that may use the ORM and keeps no connection."""
+
+    def work() -> None:
+        try:
+            registry.fresh()
+        finally:
+            connections.close_all()
+
+    await asyncio.to_thread(work)
 
 
 def capabilities_of(entry: LLMEntry) -> ModelCapabilities:

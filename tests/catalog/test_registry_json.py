@@ -100,6 +100,12 @@ def test_secrets_are_named_and_never_written() -> None:
     assert '"X-Title": "ComfyVN"' in text
 
 
+def test_a_password_in_an_address_is_named_and_not_written() -> None:
+    file = load_registry({"providers": [{"name": "a", "base": "https://me:PLANTED@host.example/v1"}]})
+    assert file.withheld == ("providers[0].base",)
+    assert "PLANTED" not in write_registry(file) and "https://host.example/v1" in write_registry(file)
+
+
 def test_what_is_written_reads_the_same_again() -> None:
     once = write_registry(load_registry(CONTENT))
     assert write_registry(load_registry(json.loads(once))) == once
@@ -150,6 +156,7 @@ def test_a_dict_registry_holds_the_files_models(tmp_path: Path) -> None:
         ({}, "providers"),
         ({"providers": [{"adapter": "openai"}]}, r"providers\[0\] needs a name"),
         ({"providers": [{"name": "a", "adapter": "telex"}]}, r"providers\[0\].adapter"),
+        ({"providers": [{"name": "a", "base": "localhost:1234/v1"}]}, r"providers\[0\].base"),
         ({"providers": [{"name": "a", "headers": {"X": 1}}]}, r"providers\[0\].headers"),
         ({"providers": [{"name": "a", "models": [{"tier": "x", "id": "m"}]}]}, r"models\[0\].tier"),
         ({"providers": [{"name": "a"}, {"name": "a"}]}, "twice"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
 from registry.catalog.rows import read_providers
@@ -133,6 +134,15 @@ def test_headers_that_could_change_a_call_are_refused(path: Path, headers: dict[
     path.write_text(json.dumps({"providers": [{"name": "a", "base": "https://a.example", "headers": headers}]}))
     with pytest.raises(CommandError, match="header"):
         run("import_registry", path)
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": "x"}, {"X-A": "Bearer y"}, {"Host": "x"}, "text"])
+def test_a_providers_settings_take_open_headers_alone(headers: Any) -> None:
+    row = Provider(slug="a", name="A", adapter="openai", base_url="https://a.example", settings={"headers": headers})
+    with pytest.raises(ValidationError, match="header"):
+        row.full_clean()
+    row.settings = {"headers": {"X-Title": "ours"}}
+    row.full_clean()
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from registry import (
     OllamaSource,
     QualityTier,
     StaticCapabilityResolver,
-    get_registry,
+    get_registry_sync,
 )
 from registry.discovery.sources import RegistryJsonSource
 from tests.upstream import SeenRequest, Upstream, json_answer, unused_port
@@ -299,18 +299,26 @@ async def test_a_query_and_its_explanation_agree() -> None:
         assert fitting == {name for name, why in (await registry.explain(**asked)).items() if not why}, asked
 
 
-@pytest.mark.django_db
-async def test_inside_the_hub_its_own_models_are_there_with_an_admins_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    from registry.catalog.snapshot import shared_snapshot
+@pytest.mark.django_db(transaction=True)
+def test_inside_the_hub_its_own_models_are_there_with_an_admins_word(monkeypatch: pytest.MonkeyPatch) -> None:
     from registry.discovery import model_registry
     from registry.discovery.hub import HubCapabilityResolver, HubSource
+    from registry.models import LLMModel, Provider
 
+    provider = Provider.objects.create(slug="openai", name="OpenAI", adapter="openai")
+    row = LLMModel(provider=provider, model_id="gpt-4o", name="ours", aliases=["best"])
+    row.set_capability("tools", "no", source="admin")
+    row.save()
+    LLMModel.objects.create(provider=provider, model_id="off", name="off", enabled=False)
+    registry = ModelRegistry(sources=[HubSource()], resolvers=[StaticCapabilityResolver(), HubCapabilityResolver()])
+    (model,) = registry.get_models_sync()
+    assert registry.errors == {} and registry.find_model_sync("openai", "best") == model
+    assert model.capabilities.supports_tools is False and model.capabilities.supports_vision is True
     monkeypatch.setattr(model_registry, "_shared", None)
-    registry = await get_registry()
-    assert registry is await get_registry()
-    assert any(isinstance(source, HubSource) for source in registry.sources)
-    assert isinstance(registry.resolvers[-1], HubCapabilityResolver)
-    assert shared_snapshot() is registry.resolvers[-1].registry.snapshot
+    shared = get_registry_sync()
+    assert shared is get_registry_sync()
+    assert any(isinstance(source, HubSource) for source in shared.sources)
+    assert isinstance(shared.resolvers[-1], HubCapabilityResolver)
 
 
 def test_the_synchronous_forms_answer_the_same() -> None:
