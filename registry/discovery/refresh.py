@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from adapters import Adapter
@@ -100,9 +101,19 @@ def refresh_providers(
     for one in asked:
         outcome = _note(one)
         if apply and outcome.changes:
-            outcome.applied = apply_changes(outcome.run, enable_new=enable_new)
+            _apply_all(outcome, enable_new)
         found.append(outcome)
     return found
+
+
+def _apply_all(outcome: ProviderRefresh, enable_new: bool) -> None:
+    """Apply, or say why not: rows that can't be kept at one provider stop no other."""
+    try:
+        outcome.applied = apply_changes(outcome.run, enable_new=enable_new)
+    except (ValidationError, IntegrityError) as error:
+        log.warning("What %s lists could not be applied: %s", outcome.provider.slug, error)
+        outcome.run.state, outcome.run.error = "failed", "What it lists could not be applied; see the log."
+        outcome.run.save(update_fields=["state", "error", "updated_at"])
 
 
 def _prepare(provider: Provider, user: Any) -> _Asked:
@@ -184,7 +195,7 @@ def compare(run: DiscoveryRun, listed: Sequence[RemoteModel]) -> list[DiscoveryC
     provider = run.provider
     assert provider is not None
     known = {_key(provider, row.model_id): row for row in provider.models.filter(owner=provider.owner)}
-    theirs = {_key(provider, row.id): row for row in listed if 0 < len(row.id) <= 200}
+    theirs = {_key(provider, row.id): row for row in listed if 0 < len(row.id) <= 200 and row.id.isprintable()}
     changes = []
     for key, remote in sorted(theirs.items()):
         row = known.get(key)
@@ -227,12 +238,12 @@ def _shows_all(provider: Provider, listed: Sequence[RemoteModel]) -> bool:
 def _said(remote: RemoteModel) -> dict[str, Any]:
     """What the list says of a model, in the hub's names; JSON."""
     said: dict[str, Any] = {
-        "context_length": remote.context_length,
-        "max_output_tokens": remote.max_output_tokens,
+        "context_length": _count(remote.context_length),
+        "max_output_tokens": _count(remote.max_output_tokens),
         "retires_on": _date(remote.retires_on),
         "capabilities": _capabilities(remote),
         "prices": _prices(remote),
-        "display_name": (remote.name or "")[:200] if remote.name != remote.id else "",
+        "display_name": _printable(remote.name) if remote.name != remote.id else "",
     }
     return {name: value for name, value in said.items() if value}
 
@@ -292,6 +303,15 @@ def _decimal(text: str) -> Decimal | None:
 
 def _amount(value: Decimal | None) -> str | None:
     return None if value is None else f"{value.normalize():f}"
+
+
+def _count(value: int | None) -> int | None:
+    """None for what no column holds."""
+    return value if value is not None and 0 < value < 2**31 else None
+
+
+def _printable(text: str | None) -> str:
+    return "".join(character for character in text or "" if character.isprintable())[:200]
 
 
 def _date(text: str | None) -> str | None:

@@ -227,3 +227,23 @@ def test_a_presets_wanted_model_is_linked_when_it_is_found(upstream: Upstream) -
     run("--apply")
     entry.refresh_from_db()
     assert entry.model is not None and entry.model.model_id == "acme/small"
+
+
+def test_a_list_that_cant_be_kept_stops_no_other_provider(upstream: Upstream) -> None:
+    upstream.on("GET", "/a/models", json_answer({"data": [{"id": "m"}]}))
+    upstream.on("GET", "/b/models", json_answer({"data": [{"id": "fine"}]}))
+    rows = [add(upstream, slug, path=f"/{slug}") for slug in "ab"]
+    for name in ("m", "a/m"):  # both names that the model could have had
+        LLMModel.objects.create(provider=add(upstream, f"c{len(name)}"), model_id="x", name=name)
+    bad, good = refresh_providers(rows, apply=True)
+    assert "could not be applied" in bad.error and (good.error, good.applied) == ("", 1)
+    assert set(LLMModel.objects.values_list("name", flat=True)) == {"m", "a/m", "fine"}
+
+
+def test_what_no_column_holds_is_passed_over(upstream: Upstream) -> None:
+    odd = {"id": "m", "name": "M\x00\x1b[31m", "context_length": 2**40, "pricing": {"prompt": "1e99"}}
+    upstream.on("GET", "/v1/models", json_answer({"data": [odd, {"id": "bad\x00id"}, {"id": "x" * 201}]}))
+    (outcome,) = refresh_providers([add(upstream, "router")], apply=True)
+    assert (outcome.error, outcome.applied) == ("", 1)
+    model = LLMModel.objects.get()
+    assert (model.model_id, model.description, model.context_length, model.price_at()) == ("m", "M[31m", None, None)
