@@ -32,8 +32,9 @@ from adapters.types import (
     WireResponse,
 )
 
-__all__ = ["Adapter", "ConnectionReport", "OpenStream", "WireTransport"]
+__all__ = ["IMAGE_OPTIONS", "Adapter", "ConnectionReport", "OpenStream", "WireTransport"]
 
+IMAGE_OPTIONS: Final = ("n", "size", "quality", "output_format", "response_format", "background", "user")
 _MAX_PAGES: Final = 50
 _MAX_MODELS: Final = 10_000
 
@@ -274,10 +275,20 @@ class Adapter:
             texts = (inputs,) if isinstance(inputs, str) else tuple(inputs)
             known = {name: options.pop(name) for name in ("dimensions", "user") if name in options}
             request = EmbeddingRequest(inputs=texts, **known, extra=options, dialect=self.codec.dialect)
-        target = self._target(model)
+        return (await self.complete_embeddings(request, self._target(model)))[0]
+
+    async def complete_embeddings(
+        self, request: EmbeddingRequest, target: Target | None = None
+    ) -> tuple[EmbeddingResponse, WireResponse]:
+        """Send a canonical request and answer the vectors beside the bytes they came in."""
+        target = target or self.target
         try:
-            wire = self.codec.build_embeddings(request, target)
-            return self.codec.parse_embeddings(await self._send(wire, target, None), target)
+            answered = await self._send(self.codec.build_embeddings(request, target), target, None)
+            response = self.codec.parse_embeddings(answered, target)
+            if len(response.vectors) != len(request.inputs):
+                # A client pairs them by position; a vector too few would go to the wrong text.
+                raise UpstreamProtocolError("the provider sent another number of embeddings than it was asked for")
+            return response, answered
         except LLMError as error:
             _name(error, target)
             raise
@@ -287,15 +298,30 @@ class Adapter:
         if isinstance(prompt, ImageRequest):
             request = prompt
         else:
-            known = {name: options.pop(name) for name in _IMAGE_OPTIONS if name in options}
+            known = {name: options.pop(name) for name in IMAGE_OPTIONS if name in options}
             request = ImageRequest(prompt=prompt, **known, extra=options, dialect=self.codec.dialect)
-        target = self._target(model)
+        return (await self.complete_images(request, self._target(model)))[0]
+
+    async def complete_images(
+        self, request: ImageRequest, target: Target | None = None
+    ) -> tuple[ImageResponse, WireResponse]:
+        """Send a canonical request and answer the images beside the bytes they came in."""
+        target = target or self.target
         timeouts = replace(target.timeouts, first_byte_s=target.timeouts.total_s)
         try:
-            wire = self.codec.build_images(request, target)
-            return self.codec.parse_images(await self._send(wire, target, timeouts), target)
+            answered = await self._send(self.codec.build_images(request, target), target, timeouts)
+            return self.codec.parse_images(answered, target), answered
         except LLMError as error:
             _name(error, target)
+            raise
+
+    async def count_tokens(self, request: ChatRequest) -> int:
+        """Input tokens by the provider's word. Raises UnsupportedFeatureError where it has no way to say."""
+        try:
+            wire = self.codec.build_count_tokens(request, self.target)
+            return self.codec.parse_count_tokens(await self._send(wire, self.target, None), self.target)
+        except LLMError as error:
+            _name(error, self.target)
             raise
 
     async def test(self) -> ConnectionReport:
@@ -349,9 +375,6 @@ class Adapter:
         if profile == profile_for(self.target.kind, self.target.model):
             profile = profile_for(self.target.kind, model)
         return replace(self.target, model=model, profile=profile)
-
-
-_IMAGE_OPTIONS: Final = ("n", "size", "quality", "output_format", "response_format", "background", "user")
 
 
 def _name(error: LLMError, target: Target) -> None:

@@ -64,13 +64,14 @@ _CAPABILITIES = {
 
 class AnthropicCodec(ProviderCodec):
     dialect: ClassVar[Dialect] = DIALECT
+    counts_tokens: ClassVar[bool] = True
 
     def build_request(self, request: ChatRequest, target: Target, *, stream: bool) -> WireRequest:
         body, betas, warnings = _build_body(request, target)
         return WireRequest(
             method="POST",
             url=_url(target, "messages"),
-            headers=_headers(target, betas=betas, stream=stream),
+            headers=_headers(target, betas=betas, stream=stream, version=_client_version(request)),
             body=dump_client_json(body | {"stream": stream}),
             stream=stream,
             warnings=tuple(dict.fromkeys(warnings)),
@@ -131,7 +132,7 @@ class AnthropicCodec(ProviderCodec):
         return WireRequest(
             method="POST",
             url=_url(target, "messages/count_tokens"),
-            headers=_headers(target, betas=betas),
+            headers=_headers(target, betas=betas, version=_client_version(request)),
             body=dump_client_json(counted),
             warnings=tuple(dict.fromkeys(warnings)),
         )
@@ -163,13 +164,24 @@ def _url(target: Target, path: str) -> str:
     return join_url(base, f"/v1/{path}")
 
 
-def _headers(target: Target, *, betas: tuple[str, ...] = (), stream: bool = False) -> dict[str, str]:
+def _client_version(request: ChatRequest) -> str:
+    """The API version that a client of the hub asked for; empty when it named none."""
+    return str(vendor_data(request.provider_metadata).get("version") or "")
+
+
+def _version(target: Target, wanted: str) -> str:
+    """The provider's own setting first: what its server takes is for the admin to know."""
     custom = {name.lower(): value for name, value in target.headers.items()}
-    version = custom.get("anthropic-version") or target.options.get("anthropic_version") or _DEFAULT_VERSION
+    version = custom.get("anthropic-version") or target.options.get("anthropic_version") or wanted
+    return str(version or _DEFAULT_VERSION)
+
+
+def _headers(target: Target, *, betas: tuple[str, ...] = (), stream: bool = False, version: str = "") -> dict[str, str]:
+    custom = {name.lower(): value for name, value in target.headers.items()}
     own = {
         "content-type": "application/json",
         "accept": "text/event-stream" if stream else "application/json",
-        "anthropic-version": str(version),
+        "anthropic-version": _version(target, version),
     }
     configured = target.options.get("anthropic_beta") or ()
     configured = configured.split(",") if isinstance(configured, str) else configured
@@ -275,7 +287,7 @@ def _build_sampling(
         if value is not None:
             settings[name] = value
     # From 2026-10-21 on the API has no sampling settings at all.
-    refused = str(target.options.get("anthropic_version") or "") >= "2026-10-21"
+    refused = _version(target, _client_version(request)) >= "2026-10-21"
     if settings and (refused or not target.profile.supports_sampling):
         warnings.append(f"{', '.join(settings)} left out: {target.model} refuses sampling settings")
         return {}

@@ -115,6 +115,8 @@ def encode_usage(usage: Usage) -> dict[str, Any]:
         }
     if usage.reasoning_tokens is not None:
         encoded["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    if usage.provider_cost_usd is not None:
+        encoded["cost"] = float(usage.provider_cost_usd)  # USD; not Anthropic's, but its SDKs let other fields be
     return encoded
 
 
@@ -225,6 +227,7 @@ _TYPE_BY_STATUS: Mapping[int, str] = {
     402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
+    405: "invalid_request_error",
     409: "conflict_error",
     413: "request_too_large",
     422: "invalid_request_error",

@@ -7,6 +7,7 @@ dialects refuse by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -42,10 +43,12 @@ from adapters.types import (
     ToolDefinition,
 )
 
-__all__ = ["AnthropicClientCodec", "with_betas"]
+__all__ = ["AnthropicClientCodec", "with_betas", "with_version"]
 
 _HINTS = ("cache_control", "context_management", "speed", "diagnostics", "service_tier", "thinking", "output_config")
 _MOST = 2**31 - 1
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_BETA = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class AnthropicClientCodec(ClientCodec):
@@ -116,7 +119,25 @@ def with_betas(request: ChatRequest, header: str) -> ChatRequest:
     names = [name for part in header.split(",") if (name := part.strip())]
     if not names:
         return request
+    for name in names:
+        if not _BETA.fullmatch(name):
+            refuse("anthropic-beta", "must be names of betas, separated by commas.")
     hints = {**vendor_data(request.provider_metadata), "betas": names}
+    return replace(request, provider_metadata={**request.provider_metadata, VENDOR: hints})
+
+
+def with_version(request: ChatRequest, header: str) -> ChatRequest:
+    """Keep the client's `anthropic-version` header for an Anthropic upstream. Raises InvalidRequestError for no date.
+
+    Versions before 2023-06-01 stream another format, which this hub neither reads nor writes: they are not passed on.
+    """
+    if not header:
+        return request
+    if not _VERSION.fullmatch(header):
+        refuse("anthropic-version", "must be a date such as 2023-06-01.")
+    if header < "2023-06-01":
+        return request
+    hints = {**vendor_data(request.provider_metadata), "version": header}
     return replace(request, provider_metadata={**request.provider_metadata, VENDOR: hints})
 
 

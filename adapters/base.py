@@ -48,6 +48,7 @@ class ProviderCodec(ABC):
     """Both directions toward a provider that speaks `dialect`."""
 
     dialect: ClassVar[Dialect]
+    counts_tokens: ClassVar[bool] = False  # whether the dialect can ask how many tokens a request is
 
     def for_request(self, request: ChatRequest, target: Target) -> ProviderCodec:
         """The codec that builds and reads this chat request: this one, unless its endpoint would refuse it."""
@@ -89,6 +90,12 @@ class ProviderCodec(ABC):
 
     def parse_images(self, response: WireResponse, target: Target) -> ImageResponse:
         raise UnsupportedFeatureError(f"{target.kind} makes no images", provider=target.provider, model=target.model)
+
+    def build_count_tokens(self, request: ChatRequest, target: Target) -> WireRequest:
+        raise UnsupportedFeatureError(f"{target.kind} counts no tokens", provider=target.provider, model=target.model)
+
+    def parse_count_tokens(self, response: WireResponse, target: Target) -> int:
+        raise UnsupportedFeatureError(f"{target.kind} counts no tokens", provider=target.provider, model=target.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

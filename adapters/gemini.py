@@ -53,6 +53,7 @@ _NOT_COUNTED: Final = frozenset({"safetySettings", "labels", "serviceTier"})
 
 class GeminiCodec(ProviderCodec):
     dialect: ClassVar[Dialect] = DIALECT
+    counts_tokens: ClassVar[bool] = True
 
     def build_request(self, request: ChatRequest, target: Target, *, stream: bool) -> WireRequest:
         body, warnings = _build_body(request, target)

@@ -95,7 +95,6 @@ _ROWS = (
         api_key_env=("ANTHROPIC_API_KEY",),
         base_url_env=("ANTHROPIC_BASE_URL",),
         docs_url="https://docs.anthropic.com/en/api/messages",
-        options={"anthropic_version": "2023-06-01"},
         families=ANTHROPIC_FAMILIES,
     ),
     AdapterKind(
@@ -103,7 +102,6 @@ _ROWS = (
         label="Anthropic-compatible",
         dialect="anthropic.messages",
         docs_url="https://docs.anthropic.com/en/api/messages",
-        options={"anthropic_version": "2023-06-01"},
         families=ANTHROPIC_FAMILIES,
         local=True,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
+from dataclasses import replace
 from typing import Any
 
 from adapters.errors import UnsupportedFeatureError, UpstreamProtocolError
@@ -129,8 +130,15 @@ def read_images(body: Any) -> ImageResponse:
         images=tuple(images),
         created=created if isinstance(created, int) and created > 0 else None,
         revised_prompts=tuple(prompts),
-        usage=parse_usage(usage) if isinstance(usage, dict) else Usage(),
+        usage=_image_usage(parse_usage(usage)) if isinstance(usage, dict) else Usage(),
     )
+
+
+def _image_usage(usage: Usage) -> Usage:
+    """Without details, all that an image call puts out is image tokens (gpt-image-1 says no more)."""
+    if usage.image_output_tokens is None and usage.output_tokens is not None:
+        return replace(usage, image_output_tokens=usage.output_tokens)
+    return usage
 
 
 def _read_image(row: Any, output_format: Any) -> ImagePart | None:

@@ -6,21 +6,20 @@ The one way in for every call to a model, for the lane and for scripts. With a `
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from adapters import Adapter, EgressPolicy, Transport
+from adapters.adapter import IMAGE_OPTIONS
 from adapters.chat_request import Messages, read_chat_request
 from adapters.errors import (
     AuthenticationError,
     ConfigurationError,
     EgressDeniedError,
-    InvalidRequestError,
     LLMError,
     ModelNotFoundError,
     PermissionDeniedError,
@@ -30,74 +29,30 @@ from adapters.errors import (
 from adapters.types import (
     ChatRequest,
     ChatResponse,
-    Message,
+    EmbeddingRequest,
+    ImageRequest,
     StreamEvent,
-    TextPart,
-    ToolCall,
     Usage,
     WireResponse,
 )
+from registry.access.key_source import EntryKeys, KeySource
 from registry.access.principals import Principal
 from registry.catalog.entries import LLMEntry, Secret
 from registry.catalog.protocol import LLMRegistry
 from registry.catalog.targets import build_adapter
+from registry.results import CallResult, EmbeddingResult, ImageResult, TokenCount
+from registry.routing.fill import filled, needs_of
+from registry.routing.refusal import NoCandidateError as NoCandidateError
+from registry.routing.refusal import refusal
 from registry.routing.resolve import Ask, Candidate, Catalogue, Gate, PlainCatalogue, Resolution, resolve
-from registry.usage.call import CallRecord, delivered_text, turn_of
-from registry.usage.ledger import CallIntent, Cost, Ledger, NoLedger
+from registry.tool_rounds import ToolHandler, with_results
+from registry.usage.call import CallRecord, turn_of
+from registry.usage.estimate import delivered_text, estimate_sent
+from registry.usage.ledger import CallIntent, Ledger, NoLedger
 from registry.usage.opened_call import OpenedCall
 
 MAX_TOOL_ROUNDS = 8
-ToolHandler = Callable[[ToolCall], Any | Awaitable[Any]]
-
-
-class NoCandidateError(LLMError):
-    """Nothing can be called for what was asked; `resolution` says why."""
-
-    code = "model_not_found"
-    status = 404
-
-    def __init__(self, message: str, *, resolution: Resolution, code: str, status: int) -> None:
-        super().__init__(message)
-        self.resolution = resolution
-        self.code = code
-        self.status = status
-
-
-class KeySource(Protocol):
-    """Opens the key of a candidate, and says which addresses its provider may be called at."""
-
-    async def open_key(self, candidate: Candidate) -> Secret:
-        """Raises ConfigurationError when the key can't be opened or is bound to another address."""
-        ...
-
-    def policy_for(self, candidate: Candidate, principal: Principal) -> EgressPolicy: ...
-
-
-class EntryKeys:
-    """For registries whose entries carry their own keys: a script's own machine may be called too."""
-
-    async def open_key(self, candidate: Candidate) -> Secret:
-        return Secret(api_key=candidate.entry.api_key)
-
-    def policy_for(self, candidate: Candidate, principal: Principal) -> EgressPolicy:
-        return EgressPolicy.local()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallResult:
-    """A whole answer: the text, the provider's JSON, tokens and cost, and how it came about."""
-
-    reply: str
-    raw: Mapping[str, Any]
-    usage: Usage
-    status: int
-    response: ChatResponse
-    cost: Cost
-    request_id: str
-    candidate: Candidate
-    attempts: int
-    resolution: Resolution
-    wire: WireResponse | None = field(default=None, repr=False)
+T = TypeVar("T")
 
 
 def _fits_elsewhere(error: LLMError) -> bool:
@@ -183,7 +138,7 @@ class DynamicLLMClient:
             if tool_call_handler is None or not calls or rounds >= max_tool_rounds:
                 return result
             rounds += 1
-            request = await _with_results(request, result.response, tool_call_handler)
+            request = await with_results(request, result.response, tool_call_handler)
             # The model that asked for the tools gets their results.
             ask = replace(ask, llm_id=result.candidate.entry.id, model=None, tier=None, preset=None)
 
@@ -209,6 +164,45 @@ class DynamicLLMClient:
                 for event in events:
                     yield event
 
+    async def embed(
+        self,
+        inputs: str | Sequence[str] | Sequence[Sequence[int]],
+        *,
+        model: str | None = None,
+        llm_id: Hashable | None = None,
+        dimensions: int | None = None,
+        principal: Principal | None = None,
+        **options: Any,
+    ) -> EmbeddingResult:
+        """One vector per input: texts, or lists of token ids where the provider takes them. `options` as OpenAI's."""
+        given = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        request = EmbeddingRequest(
+            inputs=tuple(item if isinstance(item, str) else tuple(item) for item in given),  # type: ignore[arg-type]  # one kind
+            dimensions=dimensions,
+            user=options.pop("user", None),
+            extra=options,
+            dialect="openai.chat",
+        )
+        ask = Ask(model=model, llm_id=llm_id, needs=frozenset({"embeddings"}))
+        intent = self._intent(ask, operation="embeddings")
+        return await self.call_embeddings(ask, request, principal=principal or self.principal, intent=intent)
+
+    async def image(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        llm_id: Hashable | None = None,
+        principal: Principal | None = None,
+        **options: Any,
+    ) -> ImageResult:
+        """Make images; `n`, `size`, `quality` and other `options` as OpenAI names them."""
+        known = {name: options.pop(name) for name in IMAGE_OPTIONS if name in options}
+        request = ImageRequest(prompt=prompt, **known, extra=options, dialect="openai.chat")
+        ask = Ask(model=model, llm_id=llm_id, needs=frozenset({"images"}))
+        intent = self._intent(ask, operation="images")
+        return await self.call_images(ask, request, principal=principal or self.principal, intent=intent)
+
     # --- what the lane calls ---------------------------------------------------------------------------------------
 
     async def call(
@@ -226,24 +220,14 @@ class DynamicLLMClient:
         """
         record = CallRecord(self.ledger, intent, request)
         resolution = await self._resolved(ask, principal, record)
-        try:
-            for position, candidate in enumerate(map(rewrite or _unchanged, resolution.candidates)):
-                record.begin(candidate)
-                last = position + 1 == len(resolution.candidates)
-                try:
-                    adapter = await self._adapter(candidate, principal)
-                    response, wire = await adapter.complete(_prepared(request, candidate))
-                except LLMError as error:
-                    if last or not _fits_elsewhere(error):
-                        record.fail(error)
-                        raise
-                    record.drop(error)
-                    continue
-                return self._answered(record, resolution, request, response, wire)
-        except asyncio.CancelledError:
-            record.abort()
-            raise
-        raise AssertionError("a resolution without candidates is refused before")
+        response, wire = await self._from_first(
+            record,
+            resolution,
+            principal,
+            lambda adapter, candidate: adapter.complete(filled(request, candidate)),
+            rewrite=rewrite,
+        )
+        return self._answered(record, resolution, request, response, wire)
 
     async def open_stream(
         self, ask: Ask, request: ChatRequest, *, principal: Principal, intent: CallIntent
@@ -251,29 +235,70 @@ class DynamicLLMClient:
         """A stream whose first events have arrived, from the first candidate that sent any. Raises as `call` does."""
         record = CallRecord(self.ledger, intent, request)
         resolution = await self._resolved(ask, principal, record)
-        try:
-            for position, candidate in enumerate(resolution.candidates):
-                record.begin(candidate)
-                last = position + 1 == len(resolution.candidates)
-                opened = OpenedCall(record, resolution, request)
-                try:
-                    adapter = await self._adapter(candidate, principal)
-                    await opened.begin(adapter, _prepared(request, candidate))
-                except LLMError as error:
-                    await opened.close_upstream()
-                    if last or not _fits_elsewhere(error):
-                        record.fail(error)
-                        raise
-                    record.drop(error)
-                    continue
-                except asyncio.CancelledError:
-                    await opened.close_upstream()
-                    raise
-                return opened
-        except asyncio.CancelledError:
-            record.abort()
-            raise
-        raise AssertionError("a resolution without candidates is refused before")
+
+        async def begin(adapter: Adapter, candidate: Candidate) -> OpenedCall:
+            opened = OpenedCall(record, resolution, request)
+            try:
+                await opened.begin(adapter, filled(request, candidate))
+            except BaseException:
+                await opened.close_upstream()
+                raise
+            return opened
+
+        return await self._from_first(record, resolution, principal, begin)
+
+    async def call_embeddings(
+        self, ask: Ask, request: EmbeddingRequest, *, principal: Principal, intent: CallIntent
+    ) -> EmbeddingResult:
+        """Vectors from the first candidate that gives them. Raises as `call` does."""
+        record = CallRecord(self.ledger, intent, request)
+        resolution = await self._resolved(ask, principal, record)
+        response, wire = await self._from_first(
+            record, resolution, principal, lambda adapter, _: adapter.complete_embeddings(request)
+        )
+        record.note_answer(wire)
+        record.succeed(response.usage, finish_reason="", upstream_model=response.model, delivered="")
+        return EmbeddingResult(response=response, **_settled(record, resolution))
+
+    async def call_images(
+        self, ask: Ask, request: ImageRequest, *, principal: Principal, intent: CallIntent
+    ) -> ImageResult:
+        """Images from the first candidate that makes them. Raises as `call` does."""
+        record = CallRecord(self.ledger, intent, request)
+        resolution = await self._resolved(ask, principal, record)
+        response, wire = await self._from_first(
+            record, resolution, principal, lambda adapter, _: adapter.complete_images(request)
+        )
+        record.note_answer(wire)
+        made = len(response.images)
+        record.succeed(response.usage, finish_reason="", upstream_model="", delivered="", images=made)
+        return ImageResult(response=response, **_settled(record, resolution))
+
+    async def count_tokens(
+        self, ask: Ask, request: ChatRequest, *, principal: Principal, intent: CallIntent
+    ) -> TokenCount:
+        """How many tokens the request is for the model that would answer it, by its provider's word or our estimate.
+
+        No vendor bills a count: its row costs nothing and holds no tokens. An estimate calls nobody and leaves no row.
+        """
+        record = CallRecord(self.ledger, intent, request)
+        resolution = await self._resolved(ask, principal, record)
+        first = resolution.candidates[0]
+        if not (await self._adapter(first, principal)).codec.counts_tokens:
+            return TokenCount(input_tokens=estimate_sent(request), estimated=True, candidate=first, attempts=0)
+        # Another model would count otherwise; another key of the same one does not.
+        same = tuple(candidate for candidate in resolution.candidates if candidate.entry.id == first.entry.id)
+        counted = await self._from_first(
+            record, replace(resolution, candidates=same), principal, lambda adapter, _: _counted(adapter, request)
+        )
+        record.succeed(Usage(), finish_reason="", upstream_model="", delivered="")
+        assert record.candidate is not None
+        return TokenCount(
+            input_tokens=estimate_sent(request) if counted is None else counted,
+            estimated=counted is None,
+            candidate=record.candidate,
+            attempts=record.tries,
+        )
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -290,6 +315,35 @@ class DynamicLLMClient:
             await self.catch_up()
             resolution = resolve(self._catalogue(), ask, principal, gates=self.gates)
         return resolution
+
+    async def _from_first(
+        self,
+        record: CallRecord,
+        resolution: Resolution,
+        principal: Principal,
+        work: Callable[[Adapter, Candidate], Awaitable[T]],
+        *,
+        rewrite: Callable[[Candidate], Candidate] | None = None,
+    ) -> T:
+        """What `work` answers for the first candidate that it succeeds with; tells the record of each try.
+
+        Raises the last LLMError, settled. A caller that is cancelled settles as aborted.
+        """
+        try:
+            for position, candidate in enumerate(map(rewrite or _unchanged, resolution.candidates)):
+                record.begin(candidate)
+                last = position + 1 == len(resolution.candidates)
+                try:
+                    return await work(await self._adapter(candidate, principal), candidate)
+                except LLMError as error:
+                    if last or not _fits_elsewhere(error):
+                        record.fail(error)
+                        raise
+                    record.drop(error)
+        except asyncio.CancelledError:
+            record.abort()
+            raise
+        raise AssertionError("a resolution without candidates is refused before")
 
     async def _resolved(self, ask: Ask, principal: Principal, record: CallRecord) -> Resolution:
         resolution = await self.resolve_fresh(ask, principal)
@@ -321,13 +375,16 @@ class DynamicLLMClient:
             needs=needs_of(request),
         )
 
-    def _intent(self, ask: Ask, *, streamed: bool = False, conversation: Any = None) -> CallIntent:
+    def _intent(
+        self, ask: Ask, *, operation: str = "chat", streamed: bool = False, conversation: Any = None
+    ) -> CallIntent:
         return CallIntent(
             request_id=new_request_id(),
             started_at_ms=time.time_ns() // 1_000_000,
             user_id=self.principal.user_id,
             username=self.principal.username,
             conversation_id=getattr(conversation, "id", conversation),
+            operation=operation,
             dialect="python",
             streamed=streamed,
             requested=ask.text,
@@ -356,7 +413,7 @@ class DynamicLLMClient:
         response: ChatResponse,
         wire: WireResponse,
     ) -> CallResult:
-        record.note_upstream(wire.status, wire.headers.get("x-request-id") or wire.headers.get("request-id") or "")
+        record.note_answer(wire)
         turn = turn_of(record.intent.conversation_id, request, response.text, response.finish_reason)
         record.succeed(
             response.usage,
@@ -365,47 +422,36 @@ class DynamicLLMClient:
             delivered="" if response.usage.reported else delivered_text(response),
             turn=turn,
         )
-        assert record.candidate is not None
         return CallResult(
             reply=response.text,
             raw=_raw(wire),
-            usage=record.usage,
             status=wire.status,
             response=response,
-            cost=record.cost,
-            request_id=record.intent.request_id,
-            candidate=record.candidate,
-            attempts=record.tries,
-            resolution=resolution,
             wire=wire,
+            **_settled(record, resolution),
         )
 
 
-def refusal(resolution: Resolution, ask: Ask) -> NoCandidateError:
-    """The error for a resolution without candidates, in words for the person who asked."""
-    codes = {drop.code for drop in resolution.dropped}
-    if not resolution.dropped:
-        message = "No model is set up yet: an admin enables one, or you add a key of your own."
-        return NoCandidateError(message, resolution=resolution, code="model_not_found", status=404)
-    reasons = " ".join(dict.fromkeys(f"{drop.name}: {drop.reason}" for drop in resolution.dropped[:3]))
-    if codes == {"not_found"}:
-        return NoCandidateError(resolution.dropped[0].reason, resolution=resolution, code="model_not_found", status=404)
-    if codes <= {"not_found", "not_allowed"}:
-        return NoCandidateError(reasons, resolution=resolution, code="model_not_allowed", status=403)
-    if codes & {"breaker_open", "rate_limited"}:
-        return NoCandidateError(reasons, resolution=resolution, code="no_candidate", status=503)
-    code = "no_key" if "no_key" in codes else "no_candidate"
-    return NoCandidateError(reasons, resolution=resolution, code=code, status=400)
+def _settled(record: CallRecord, resolution: Resolution) -> dict[str, Any]:
+    """What every result says of its call."""
+    return {
+        "usage": record.usage,
+        "cost": record.cost,
+        "request_id": record.intent.request_id,
+        "candidate": record.candidate,
+        "attempts": record.tries,
+        "resolution": resolution,
+    }
 
 
-def needs_of(request: ChatRequest) -> frozenset[str]:
-    """Capabilities that a request makes use of."""
-    needs = {"tools"} if request.tools else set()
-    for message in request.messages:
-        for part in message.parts:
-            if type(part).__name__ == "ImagePart":
-                needs.add("vision")
-    return frozenset(needs)
+async def _counted(adapter: Adapter, request: ChatRequest) -> int | None:
+    """The provider's count; None where a compatible server has no such route."""
+    try:
+        return await adapter.count_tokens(request)
+    except LLMError as error:
+        if error.upstream_status in (404, 405, 501):
+            return None
+        raise
 
 
 def _unchanged(candidate: Candidate) -> Candidate:
@@ -415,66 +461,6 @@ def _unchanged(candidate: Candidate) -> Candidate:
 def new_request_id() -> str:
     """`req_` and 32 hex digits that sort by time."""
     return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
-
-
-def _prepared(request: ChatRequest, candidate: Candidate) -> ChatRequest:
-    """The request with the preset's options and the model's default parameters where the client said nothing."""
-    entry = candidate.entry
-    if not candidate.options and not entry.default_params and entry.max_tokens is None and entry.temperature is None:
-        return request
-    own = {"max_output_tokens": entry.max_tokens, "temperature": entry.temperature}
-    changes: dict[str, Any] = {}
-    for name, value in {**own, **entry.default_params, **candidate.options}.items():
-        field_name = _FIELD_OF.get(name, name)
-        if value is not None and field_name in _FILLABLE and getattr(request, field_name) in (None, ()):
-            changes[field_name] = tuple(value) if field_name == "stop" and isinstance(value, list) else value
-        elif name == "response_format" and value and request.response_format is None:
-            changes[name] = read_chat_request("", {name: value}, "openai.chat").response_format
-    return replace(request, **changes) if changes else request
-
-
-_FIELD_OF = {"max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens"}
-_FILLABLE = frozenset(
-    {
-        "max_output_tokens",
-        "temperature",
-        "top_p",
-        "top_k",
-        "presence_penalty",
-        "frequency_penalty",
-        "seed",
-        "stop",
-        "reasoning_effort",
-        "verbosity",
-        "service_tier",
-    }
-)
-
-
-async def _with_results(request: ChatRequest, response: ChatResponse, handler: ToolHandler) -> ChatRequest:
-    """The conversation after its tools ran: the assistant's turn, then each result. A handler's failure is a result."""
-    turns: list[Message] = [Message(role="assistant", parts=response.parts)]
-    for call in response.tool_calls:
-        failed = False
-        try:
-            answer = handler(call)
-            if inspect.isawaitable(answer):
-                answer = await answer
-        except LLMError:
-            raise
-        except Exception as error:  # the model is told, as it would be of any failing tool
-            answer, failed = f"The tool failed: {type(error).__name__}", True
-        text = answer if isinstance(answer, str) else _json(answer)
-        part = TextPart(text=text)
-        turns.append(Message(role="tool", parts=(part,), tool_call_id=call.id, name=call.name, is_error=failed))
-    return replace(request, messages=(*request.messages, *turns), tool_choice=None)
-
-
-def _json(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError) as error:
-        raise InvalidRequestError("A tool's answer can't be written as JSON.") from error
 
 
 def _raw(wire: WireResponse) -> Mapping[str, Any]:

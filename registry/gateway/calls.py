@@ -9,10 +9,10 @@ from uuid import UUID
 from adapters.errors import InvalidRequestError, LLMError
 from adapters.types import ChatRequest, Dialect
 from registry.access.principals import Principal
-from registry.client import needs_of
 from registry.gateway.http import Answer, Request
 from registry.gateway.worker import Worker
 from registry.models import Conversation
+from registry.routing.fill import needs_of
 from registry.routing.requirements import NAMES, Requirements, read_requirements
 from registry.routing.resolve import Ask, Candidate
 from registry.usage.ledger import CallIntent

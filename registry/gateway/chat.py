@@ -1,18 +1,21 @@
-"""POST /v1/chat/completions: OpenAI's chat dialect in front of every provider."""
+"""POST /v1/chat/completions, and what every dialect's conversations share: whole and streamed answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from adapters.base import ClientCodec, StreamEncoder
+from adapters.base import ClientCodec, ClientRequest, StreamEncoder
 from adapters.errors import LLMError
 from adapters.openai_chat_client import OpenAIChatClientCodec
 from adapters.types import ChatRequest, Usage, UsageReported
 from registry.access.principals import Principal
-from registry.client import CallResult, NoCandidateError
 from registry.gateway.calls import ask_of, intent_of, name_candidate, take_fallbacks, take_requirements
 from registry.gateway.http import EVENT_STREAM, Answer, Request, unless_gone
 from registry.gateway.worker import Worker
+from registry.results import CallResult
+from registry.routing.refusal import NoCandidateError
 from registry.routing.resolve import Ask
 from registry.usage.ledger import CallIntent, Cost
 from registry.usage.opened_call import OpenedCall
@@ -21,21 +24,32 @@ CODEC = OpenAIChatClientCodec()
 
 
 async def completions(worker: Worker, request: Request, answer: Answer) -> None:
+    await converse(worker, request, answer, CODEC, CODEC.parse_request)
+
+
+async def converse(
+    worker: Worker,
+    request: Request,
+    answer: Answer,
+    codec: ClientCodec,
+    read: Callable[[dict[str, Any]], ClientRequest],
+) -> None:
+    """One conversation's next turn, in whichever dialect `codec` speaks; `read` reads the request's body."""
     principal = await worker.authenticate(request, "chat")
     body = await request.json()
     requested = body.get("model")
     requirements = take_requirements(body, requested if isinstance(requested, str) else None)
     fallbacks = take_fallbacks(body)
-    asked = CODEC.parse_request(body)
+    asked = read(body)
     ask, conversation_id = await ask_of(
         worker, request, principal, asked.request, model=asked.model, fallbacks=fallbacks, requirements=requirements
     )
     intent = intent_of(
-        request, principal, ask, dialect=CODEC.dialect, streamed=asked.stream, conversation_id=conversation_id
+        request, principal, ask, dialect=codec.dialect, streamed=asked.stream, conversation_id=conversation_id
     )
     explain = request.headers.get("x-llmhub-explain") == "1"
     serve = stream_answer if asked.stream else whole_answer
-    await serve(worker, request, answer, CODEC, ask, asked.request, principal, intent, explain)
+    await serve(worker, request, answer, codec, ask, asked.request, principal, intent, explain)
 
 
 async def whole_answer(

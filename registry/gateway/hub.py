@@ -13,11 +13,13 @@ from adapters.errors import InvalidRequestError
 from adapters.kinds import KINDS
 from adapters.types import ChatRequest, ChatResult
 from registry.access.principals import Principal
-from registry.client import CallResult, NoCandidateError, needs_of
 from registry.gateway.calls import conversation_of, intent_of, name_candidate
 from registry.gateway.chat import CODEC, refuse_explained
 from registry.gateway.http import Answer, Request, unless_gone
 from registry.gateway.worker import Worker
+from registry.results import CallResult
+from registry.routing.fill import needs_of
+from registry.routing.refusal import NoCandidateError
 from registry.routing.requirements import NAMES, read_requirements
 from registry.routing.resolve import Ask, Candidate
 

@@ -1,15 +1,21 @@
-"""GET /v1/models and /v1/models/{id}: what the caller may use, in OpenAI's shape with OpenRouter's additions."""
+"""GET /v1/models and /v1/models/{id}: what the caller may use.
+
+In OpenAI's shape with OpenRouter's additions; in Anthropic's for a client that sends `anthropic-version`.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from adapters.errors import InvalidRequestError
 from registry.access.principals import Principal
 from registry.catalog.entries import LLMEntry
-from registry.client import NoCandidateError, refusal
 from registry.gateway.http import Answer, Request
 from registry.gateway.worker import Worker
+from registry.routing.refusal import NoCandidateError, refusal
 from registry.routing.resolve import Ask, Dropped, Resolution
 
 _MILLION = Decimal(1_000_000)
@@ -33,13 +39,17 @@ async def list_models(worker: Worker, request: Request, answer: Answer) -> None:
     await worker.catch_up()  # somebody who has just added a model looks here first
     entries = worker.snapshot.active(principal.user_id)
     usable = sorted((entry for entry in entries if principal.may_use(entry)), key=lambda entry: entry.name)
+    if "anthropic-version" in request.headers:
+        await answer.json(200, _anthropic_page(usable, request.query))
+        return
     await answer.json(200, {"object": "list", "data": [encode_model(entry) for entry in usable]})
 
 
 async def show_model(worker: Worker, request: Request, answer: Answer) -> None:
     principal = await worker.authenticate(request, "models")
     name = request.path.removeprefix("/v1/models/")
-    await answer.json(200, encode_model(await find_model(worker, principal, name)))
+    encode = encode_anthropic_model if "anthropic-version" in request.headers else encode_model
+    await answer.json(200, encode(await find_model(worker, principal, name)))
 
 
 async def find_model(worker: Worker, principal: Principal, name: str) -> LLMEntry:
@@ -81,6 +91,48 @@ def encode_model(entry: LLMEntry) -> dict[str, Any]:
     if entry.retires_on:
         body["shutdown_date"] = body["expiration_date"] = entry.retires_on.isoformat()
     return body
+
+
+def encode_anthropic_model(entry: LLMEntry) -> dict[str, Any]:
+    created = dt.datetime.fromtimestamp(entry.created, dt.UTC)
+    return {
+        "type": "model",
+        "id": entry.name,
+        "display_name": entry.name,
+        "created_at": created.isoformat().replace("+00:00", "Z"),
+        "max_input_tokens": entry.context_length,
+        "max_tokens": entry.max_output_tokens,
+    }
+
+
+def _anthropic_page(entries: list[LLMEntry], query: Mapping[str, str]) -> dict[str, Any]:
+    """One page of Anthropic's list: `limit`, and `after_id` or `before_id`. Raises InvalidRequestError."""
+    limit = _limit(query.get("limit", "20"))
+    names = [entry.name for entry in entries]
+    if before := query.get("before_id"):
+        end = _position(names, before, "before_id")
+        start = max(0, end - limit)
+        more = start > 0
+    else:
+        after = query.get("after_id")
+        start = _position(names, after, "after_id") + 1 if after else 0
+        end = start + limit
+        more = end < len(entries)
+    page = [encode_anthropic_model(entry) for entry in entries[start:end]]
+    first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
+    return {"data": page, "has_more": more, "first_id": first, "last_id": last}
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 1000):
+        raise InvalidRequestError("limit: must be a whole number from 1 to 1000.", param="limit")
+    return int(text)
+
+
+def _position(names: list[str], name: str, param: str) -> int:
+    if name not in names:
+        raise InvalidRequestError(f"{param}: there is no such model in your list.", param=param)
+    return names.index(name)
 
 
 def _prices(entry: LLMEntry) -> dict[str, str]:

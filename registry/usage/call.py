@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -14,8 +13,9 @@ from adapters.errors import (
     UpstreamStatusError,
     UpstreamTimeoutError,
 )
-from adapters.types import AudioPart, ChatRequest, ChatResponse, FilePart, ImagePart, TextPart, ToolCall, Usage
+from adapters.types import ChatRequest, EmbeddingRequest, ImageRequest, TextPart, Usage, WireResponse
 from registry.routing.resolve import Candidate
+from registry.usage.estimate import estimate_of
 from registry.usage.ledger import (
     CallIntent,
     CallState,
@@ -26,15 +26,19 @@ from registry.usage.ledger import (
     TryOutcome,
     TurnText,
 )
-from registry.usage.pricing import cost_of, estimate_usage
+from registry.usage.pricing import cost_of, estimate_tokens
 
 _NOTHING_SPENT = Cost(total=Decimal(0), status="exact")
+_CUT_SHORT = frozenset({"aborted", "truncated", "timeout"})
+_FREE = frozenset({"count_tokens"})  # operations that no vendor bills
 
 
 class CallRecord:
     """Settles exactly once, whoever asks first: the answer's end, an error, or the client leaving."""
 
-    def __init__(self, ledger: Ledger, intent: CallIntent, request: ChatRequest | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, intent: CallIntent, request: ChatRequest | EmbeddingRequest | ImageRequest | None = None
+    ) -> None:
         self.ledger = ledger
         self.intent = intent
         self.request = request
@@ -75,6 +79,9 @@ class CallRecord:
     def note_upstream(self, status: int, request_id: str = "") -> None:
         self._upstream_status, self._upstream_request_id = status, request_id
 
+    def note_answer(self, wire: WireResponse) -> None:
+        self.note_upstream(wire.status, wire.headers.get("x-request-id") or wire.headers.get("request-id") or "")
+
     def note_first_token(self) -> None:
         if self._first_token is None:
             self._first_token = time.monotonic()
@@ -84,11 +91,24 @@ class CallRecord:
         self.ledger.close(self.intent, self._outcome(_state_of(error, delivered=False), error=error))
 
     def succeed(
-        self, usage: Usage, *, finish_reason: str, upstream_model: str, delivered: str, turn: TurnText | None = None
+        self,
+        usage: Usage,
+        *,
+        finish_reason: str,
+        upstream_model: str,
+        delivered: str,
+        turn: TurnText | None = None,
+        images: int = 0,
     ) -> None:
-        """Settle an answer that arrived whole; without reported usage it is settled on an estimate that says so."""
-        state: CallState = "ok" if usage.reported else "ok_estimated"
-        self._settle(state, usage, delivered, 200, finish_reason=finish_reason, model=upstream_model, turn=turn)
+        """Settle an answer that arrived whole; without reported usage it is settled on an estimate that says so.
+
+        `images` counts the images made: where they have a price each, they need no tokens to be paid for.
+        """
+        counted = usage.reported or images > 0 or self.intent.operation in _FREE
+        state: CallState = "ok" if counted else "ok_estimated"
+        self._settle(
+            state, usage, delivered, 200, finish_reason=finish_reason, model=upstream_model, turn=turn, images=images
+        )
 
     def fail(self, error: LLMError, *, usage: Usage | None = None, delivered: str = "", began: bool = False) -> None:
         """Settle a call that ended in an error; `began` says that some of the answer had been sent to the client."""
@@ -114,11 +134,12 @@ class CallRecord:
         finish_reason: str = "",
         model: str = "",
         turn: TurnText | None = None,
+        images: int = 0,
     ) -> None:
         if self.settled:
             return
         self.settled = True
-        self.usage, source, self.cost = self._account(state, usage, delivered, error)
+        self.usage, source, self.cost = self._account(state, usage, delivered, error, images)
         sent = self.candidate is not None and self.tries > 0
         outcome = self._outcome(state, error=error) if sent else None
         if outcome is not None:
@@ -143,25 +164,35 @@ class CallRecord:
         )
 
     def _account(
-        self, state: CallState, usage: Usage, delivered: str, error: LLMError | None
+        self, state: CallState, usage: Usage, delivered: str, error: LLMError | None, images: int
     ) -> tuple[Usage, str, Cost]:
         """Usage, where it comes from, and its cost. What never ran costs nothing; what ran unsaid is estimated."""
-        if self.candidate is None or state == "rejected":
+        if self.candidate is None or state == "rejected" or self.intent.operation in _FREE:
             return usage, "none", _NOTHING_SPENT
         if usage.reported:
-            return usage, "provider", self._priced(usage)
+            written = estimate_tokens(delivered) if state in _CUT_SHORT else 0
+            if written <= (usage.output_tokens or 0):
+                return usage, "provider", self._priced(usage, images=images)
+            # What was reported came before the end: Anthropic's first event counts one token of output.
+            usage = replace(usage, output_tokens=written)
+            return usage, "estimated", self._priced(usage, estimated=True)
         refused = isinstance(error, UpstreamStatusError) or (error is not None and _never_sent(error))
         if refused and not delivered:
             return usage, "none", _NOTHING_SPENT
-        estimate = estimate_usage(_texts(self.request), delivered, request_images=_images(self.request), partial=usage)
+        if isinstance(self.request, ImageRequest):
+            # Nobody can tell an image's tokens from its prompt: a price per image pays for it, or its cost is unknown.
+            wanted = images or self.request.n or 1
+            return usage, "none", self._priced(usage, images=wanted, estimated=not images)
+        estimate = estimate_of(self.request, delivered, partial=usage)
         return estimate, "estimated", self._priced(estimate, estimated=True)
 
-    def _priced(self, usage: Usage, *, estimated: bool = False) -> Cost:
+    def _priced(self, usage: Usage, *, images: int = 0, estimated: bool = False) -> Cost:
         assert self.candidate is not None
-        if self.candidate.provider.dry_run:
+        provider = self.candidate.provider
+        if provider.dry_run:
             return _NOTHING_SPENT
         price = self.candidate.entry.price_at()
-        return cost_of(usage, price, fee_percent=self.candidate.provider.fee_percent, estimated=estimated)
+        return cost_of(usage, price, fee_percent=provider.fee_percent, images=images, estimated=estimated)
 
     def _outcome(self, state: CallState, *, error: LLMError | None = None) -> TryOutcome:
         status = error.upstream_status if error is not None else self._upstream_status
@@ -194,37 +225,6 @@ def _state_of(error: LLMError, *, delivered: bool) -> CallState:
 def _never_sent(error: LLMError) -> bool:
     """Whether nothing can have been generated: the error is ours, or the connection never came about."""
     return error.code in ("configuration_error", "unsupported_feature", "endpoint_not_allowed", "upstream_unreachable")
-
-
-def _texts(request: ChatRequest | None) -> Iterator[str]:
-    if request is None:
-        return
-    for message in request.messages:
-        for part in message.parts:
-            if isinstance(part, ToolCall):
-                yield part.arguments
-            elif not isinstance(part, ImagePart | AudioPart | FilePart):
-                yield part.text
-    for tool in request.tools:
-        yield tool.description or ""
-        yield str(tool.parameters)
-
-
-def _images(request: ChatRequest | None) -> int:
-    messages = request.messages if request else ()
-    return sum(isinstance(part, ImagePart) for message in messages for part in message.parts)
-
-
-def delivered_text(response: ChatResponse) -> str:
-    """All that the model wrote: text, reasoning and tool arguments, of every choice."""
-    pieces = []
-    for choice in response.choices:
-        for part in choice.parts:
-            if isinstance(part, ToolCall):
-                pieces.append(part.arguments)
-            elif not isinstance(part, ImagePart | AudioPart | FilePart):
-                pieces.append(part.text)
-    return "".join(pieces)
 
 
 def turn_of(conversation_id: Any, request: ChatRequest, reply: str, finish_reason: str) -> TurnText | None:

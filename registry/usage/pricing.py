@@ -70,8 +70,12 @@ def cost_of(
     if is_free(price):
         return Cost(total=ZERO, status=status, price_id=price.id)
     sheet = _Sheet(price.rates)
-    _add_input(sheet, usage)
-    _add_output(sheet, usage)
+    # A price per image pays for the image's tokens too, unless those have prices of their own.
+    each = images > 0 and "per_image" in price.rates
+    if not each or "input_per_1m" in price.rates:
+        _add_input(sheet, usage)
+    if not each or price.rates.keys() & {"output_per_1m", "image_output_per_1m"}:
+        _add_output(sheet, usage)
     _add_images(sheet, usage, images)
     sheet.add("fee", 1 if "per_request" in price.rates else 0, "per_request", per=Decimal(1))
     known = {name: amount.quantize(SMALLEST, ROUND_HALF_EVEN) for name, amount in sheet.sums.items()}

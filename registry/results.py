@@ -1,0 +1,72 @@
+"""What `DynamicLLMClient` answers: the reply beside its tokens, its cost, and how it came about. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters.types import ChatResponse, EmbeddingResponse, ImagePart, ImageResponse, Usage, WireResponse
+from registry.routing.resolve import Candidate, Resolution
+from registry.usage.ledger import Cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    """A whole answer: the text, the provider's JSON, tokens and cost, and how it came about."""
+
+    reply: str
+    raw: Mapping[str, Any]
+    usage: Usage
+    status: int
+    response: ChatResponse
+    cost: Cost
+    request_id: str
+    candidate: Candidate
+    attempts: int
+    resolution: Resolution
+    wire: WireResponse | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingResult:
+    """One vector per input, in the inputs' order."""
+
+    response: EmbeddingResponse
+    usage: Usage
+    cost: Cost
+    request_id: str
+    candidate: Candidate
+    attempts: int
+    resolution: Resolution
+
+    @property
+    def vectors(self) -> tuple[tuple[float, ...], ...]:
+        return self.response.vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageResult:
+    """The images that were made, as bytes or as the provider's URLs."""
+
+    response: ImageResponse
+    usage: Usage
+    cost: Cost
+    request_id: str
+    candidate: Candidate
+    attempts: int
+    resolution: Resolution
+
+    @property
+    def images(self) -> tuple[ImagePart, ...]:
+        return self.response.images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCount:
+    """How many tokens a request is. `estimated` where the provider has no way to say."""
+
+    input_tokens: int
+    estimated: bool
+    candidate: Candidate
+    attempts: int  # calls upstream; 0 where nobody was asked

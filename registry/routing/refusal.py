@@ -1,0 +1,36 @@
+"""The error of a call that nobody can be asked, in words for the person who made it. Decides nothing."""
+
+from __future__ import annotations
+
+from adapters.errors import LLMError
+from registry.routing.resolve import Ask, Resolution
+
+
+class NoCandidateError(LLMError):
+    """Nothing can be called for what was asked; `resolution` says why."""
+
+    code = "model_not_found"
+    status = 404
+
+    def __init__(self, message: str, *, resolution: Resolution, code: str, status: int) -> None:
+        super().__init__(message)
+        self.resolution = resolution
+        self.code = code
+        self.status = status
+
+
+def refusal(resolution: Resolution, ask: Ask) -> NoCandidateError:
+    """The error for a resolution without candidates."""
+    codes = {drop.code for drop in resolution.dropped}
+    if not resolution.dropped:
+        message = "No model is set up yet: an admin enables one, or you add a key of your own."
+        return NoCandidateError(message, resolution=resolution, code="model_not_found", status=404)
+    reasons = " ".join(dict.fromkeys(f"{drop.name}: {drop.reason}" for drop in resolution.dropped[:3]))
+    if codes == {"not_found"}:
+        return NoCandidateError(resolution.dropped[0].reason, resolution=resolution, code="model_not_found", status=404)
+    if codes <= {"not_found", "not_allowed"}:
+        return NoCandidateError(reasons, resolution=resolution, code="model_not_allowed", status=403)
+    if codes & {"breaker_open", "rate_limited"}:
+        return NoCandidateError(reasons, resolution=resolution, code="no_candidate", status=503)
+    code = "no_key" if "no_key" in codes else "no_candidate"
+    return NoCandidateError(reasons, resolution=resolution, code=code, status=400)
