@@ -12,10 +12,9 @@ from typing import Any
 
 from adapters.base import ClientCodec
 from adapters.errors import LLMError
-from adapters.openai_chat_client import OpenAIChatClientCodec
 from registry.access.tokens import TokenError
 from registry.client import new_request_id
-from registry.gateway import chat, hub, metrics, models
+from registry.gateway import chat, hub, messages, metrics, models
 from registry.gateway.http import Answer, ClientGone, Request
 from registry.gateway.worker import Unavailable, Worker, this_worker
 from registry.usage.journal import JournalError
@@ -26,12 +25,19 @@ Endpoint = Callable[[Worker, Request, Answer], Awaitable[None]]
 
 ROUTES: dict[str, dict[str, Endpoint]] = {
     "/v1/chat/completions": {"POST": chat.completions},
+    "/v1/messages": {"POST": messages.messages},
+    "/v1/messages/count_tokens": {"POST": messages.count_tokens},
     "/v1/models": {"GET": models.list_models},
     "/api/llm/chat": {"POST": hub.chat},
     "/api/llm/resolve": {"POST": hub.resolve},
     "/api/llm/test-call": {"POST": hub.test_call},
 }
-_OPENAI = OpenAIChatClientCodec()
+# Whose dialect a path belongs to; others are Anthropic's when the client sends Anthropic's header.
+DIALECTS: dict[str, ClientCodec] = {
+    "/v1/messages": messages.CODEC,
+    "/v1/chat": chat.CODEC,
+    "/api/llm": chat.CODEC,
+}
 
 
 class Refused(LLMError):
@@ -94,7 +100,15 @@ def _endpoint(request: Request) -> Endpoint:
     return endpoint
 
 
-async def refuse(answer: Answer, request: Request, error: LLMError, codec: ClientCodec = _OPENAI) -> None:
+def codec_of(request: Request) -> ClientCodec:
+    """The dialect that the caller understands an error in."""
+    for start, codec in DIALECTS.items():
+        if request.path == start or request.path.startswith(f"{start}/"):
+            return codec
+    return messages.CODEC if "anthropic-version" in request.headers else chat.CODEC
+
+
+async def refuse(answer: Answer, request: Request, error: LLMError) -> None:
     """Answer an error in the client's dialect, when nothing was answered yet."""
     if answer.started:
         return
@@ -102,4 +116,4 @@ async def refuse(answer: Answer, request: Request, error: LLMError, codec: Clien
         answer.set("www-authenticate", 'Bearer realm="llmhub"')
     if error.retry_after_s is not None:
         answer.set("retry-after", str(max(1, round(error.retry_after_s))))
-    await answer.json(error.status, codec.encode_error(error, request_id=request.id))
+    await answer.json(error.status, codec_of(request).encode_error(error, request_id=request.id))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from registry.models import (
     AccessToken,
@@ -179,6 +180,15 @@ def make_someone(name: str, **token_fields: Any) -> Someone:
 
 def open_loopback() -> None:
     EndpointPolicy(target="127.0.0.0/8", audience="all", note="tests").save()
+
+
+@contextmanager
+def rows_at_once(hub: Hub, someone: Someone) -> Iterator[None]:
+    """Rows made inside are seen by the hub all together, and after those of the test before, which bear their names."""
+    with hub.client(someone.token) as client:
+        wait_for(lambda: client.get("/v1/models").json()["data"], lambda models: models == [])
+    with transaction.atomic():
+        yield
 
 
 def make_provider(upstream: Upstream, slug: str, *, adapter: str = "openai_compatible", **fields: Any) -> Provider:
