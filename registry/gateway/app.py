@@ -14,7 +14,7 @@ from adapters.base import ClientCodec
 from adapters.errors import LLMError
 from registry.access.tokens import TokenError
 from registry.client import new_request_id
-from registry.gateway import chat, hub, messages, metrics, models
+from registry.gateway import chat, embeddings, hub, images, messages, metrics, models
 from registry.gateway.http import Answer, ClientGone, Request
 from registry.gateway.worker import Unavailable, Worker, this_worker
 from registry.usage.journal import JournalError
@@ -25,6 +25,8 @@ Endpoint = Callable[[Worker, Request, Answer], Awaitable[None]]
 
 ROUTES: dict[str, dict[str, Endpoint]] = {
     "/v1/chat/completions": {"POST": chat.completions},
+    "/v1/embeddings": {"POST": embeddings.embeddings},
+    "/v1/images/generations": {"POST": images.generations},
     "/v1/messages": {"POST": messages.messages},
     "/v1/messages/count_tokens": {"POST": messages.count_tokens},
     "/v1/models": {"GET": models.list_models},
@@ -36,6 +38,8 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
 DIALECTS: dict[str, ClientCodec] = {
     "/v1/messages": messages.CODEC,
     "/v1/chat": chat.CODEC,
+    "/v1/embeddings": chat.CODEC,
+    "/v1/images": chat.CODEC,
     "/api/llm": chat.CODEC,
 }
 
