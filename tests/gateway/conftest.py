@@ -184,11 +184,13 @@ def open_loopback() -> None:
 
 @contextmanager
 def rows_at_once(hub: Hub, someone: Someone) -> Iterator[None]:
-    """Rows made inside are seen by the hub all together, and after those of the test before, which bear their names."""
-    with hub.client(someone.token) as client:
-        wait_for(lambda: client.get("/v1/models").json()["data"], lambda models: models == [])
+    """Rows made inside are seen by the hub all together, and at the end they are; those of the test before, which bear
+    the same names, are gone from it by then."""
     with transaction.atomic():
         yield
+    newest = LLMModel.objects.latest("created_at")
+    with hub.client(someone.token) as client:
+        wait_for(lambda: client.get(f"/v1/models/{newest.id}").status_code, lambda status: status == 200)
 
 
 def make_provider(upstream: Upstream, slug: str, *, adapter: str = "openai_compatible", **fields: Any) -> Provider:

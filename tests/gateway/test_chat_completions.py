@@ -20,6 +20,7 @@ from tests.gateway.conftest import (
     make_provider,
     make_someone,
     open_loopback,
+    rows_at_once,
     usage_of,
     wait_for,
 )
@@ -57,10 +58,11 @@ def streamed(*pieces: str, usage: bool = True) -> Play:
 @pytest.fixture
 def served(hub: Hub, upstream: Upstream, someone: Someone) -> Someone:
     """A global provider with a key and a priced model `served-model`."""
-    open_loopback()
-    provider = make_provider(upstream, "loop")
-    make_key(provider, KEY)
-    make_model(provider, "served-model", prices={"input_per_1m": "2", "output_per_1m": "8"})
+    with rows_at_once(hub, someone):
+        open_loopback()
+        provider = make_provider(upstream, "loop")
+        make_key(provider, KEY)
+        make_model(provider, "served-model", prices={"input_per_1m": "2", "output_per_1m": "8"})
     return someone
 
 

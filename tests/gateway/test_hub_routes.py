@@ -17,6 +17,7 @@ from tests.gateway.conftest import (
     make_provider,
     make_someone,
     open_loopback,
+    rows_at_once,
     usage_of,
 )
 from tests.gateway.test_chat_completions import completion
@@ -28,17 +29,18 @@ ASK = [{"role": "user", "content": "Ping"}]
 
 @pytest.fixture
 def served(hub: Hub, upstream: Upstream, someone: Someone) -> Someone:
-    open_loopback()
-    provider = make_provider(upstream, "loop")
-    make_key(provider, KEY)
-    make_model(
-        provider,
-        "served-model",
-        aliases=["nickname"],
-        context_length=8192,
-        capabilities={"tools": {"value": "yes", "source": "test", "date": "2026-01-01"}},
-        prices={"input_per_1m": "2", "output_per_1m": "8"},
-    )
+    with rows_at_once(hub, someone):
+        open_loopback()
+        provider = make_provider(upstream, "loop")
+        make_key(provider, KEY)
+        make_model(
+            provider,
+            "served-model",
+            aliases=["nickname"],
+            context_length=8192,
+            capabilities={"tools": {"value": "yes", "source": "test", "date": "2026-01-01"}},
+            prices={"input_per_1m": "2", "output_per_1m": "8"},
+        )
     return someone
 
 
