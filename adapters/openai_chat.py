@@ -62,6 +62,7 @@ class OpenAIChatCodec(ProviderCodec):
         if target.kind in _WITH_RESPONSES and (
             target.options.get("api") == "responses"
             or target.profile.extra.get("responses_only")
+            or (request.dialect == "openai.responses" and target.options.get("api") != "chat")
             or needs_responses_api(request, target)
         ):
             from adapters.openai_responses import OpenAIResponsesCodec  # it builds on this module

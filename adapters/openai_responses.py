@@ -122,7 +122,8 @@ def _build_body(request: ChatRequest, target: Target, warnings: list[str]) -> di
 def _extra(request: ChatRequest, target: Target) -> dict[str, Any]:
     """The client's own fields in this API's form; raises UnsupportedFeatureError for what has none."""
     if not request.extra or request.dialect == DIALECT:
-        return dict(request.extra)
+        hints = request.provider_metadata.get(DIALECT)
+        return {**(hints if isinstance(hints, Mapping) else {}), **request.extra}
     if request.dialect != CHAT:
         raise _unsupported(f"the fields {', '.join(sorted(request.extra))}", target, min(request.extra))
     extra = {name: value for name, value in request.extra.items() if name in _SHARED}

@@ -14,7 +14,7 @@ from adapters.base import ClientCodec
 from adapters.errors import LLMError
 from registry.access.tokens import TokenError
 from registry.client import new_request_id
-from registry.gateway import chat, embeddings, hub, images, messages, metrics, models
+from registry.gateway import chat, embeddings, hub, images, messages, metrics, models, responses
 from registry.gateway.http import Answer, ClientGone, Request
 from registry.gateway.worker import Unavailable, Worker, this_worker
 from registry.usage.journal import JournalError
@@ -29,6 +29,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
     "/v1/images/generations": {"POST": images.generations},
     "/v1/messages": {"POST": messages.messages},
     "/v1/messages/count_tokens": {"POST": messages.count_tokens},
+    "/v1/responses": {"POST": responses.responses},
     "/v1/models": {"GET": models.list_models},
     "/api/llm/chat": {"POST": hub.chat},
     "/api/llm/resolve": {"POST": hub.resolve},
@@ -37,6 +38,7 @@ ROUTES: dict[str, dict[str, Endpoint]] = {
 # Whose dialect a path belongs to; others are Anthropic's when the client sends Anthropic's header.
 DIALECTS: dict[str, ClientCodec] = {
     "/v1/messages": messages.CODEC,
+    "/v1/responses": responses.CODEC,
     "/v1/chat": chat.CODEC,
     "/v1/embeddings": chat.CODEC,
     "/v1/images": chat.CODEC,
