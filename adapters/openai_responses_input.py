@@ -152,12 +152,12 @@ def _reasoning(item: Mapping[str, Any]) -> ReasoningPart:
         )
         text = text or "\n\n".join(piece for piece in texts if isinstance(piece, str) and piece)
     foreign = open_metadata(item.get("encrypted_content"))
-    metadata = {DIALECT: {"item": dict(item)}} if foreign is None else foreign
+    metadata: dict[str, Any] = {DIALECT: {"item": dict(item)}} if foreign is None else foreign
     return ReasoningPart(text=checked_text(text, "input"), provider_metadata=metadata)
 
 
 def _content(value: Any, path: str, own: Mapping[str, Any]) -> tuple[Part, ...]:
-    metadata = {DIALECT: dict(own)} if own else {}
+    metadata: dict[str, Any] = {DIALECT: dict(own)} if own else {}
     if isinstance(value, str):
         return (TextPart(text=checked_text(value, path), provider_metadata=metadata),)
     if not isinstance(value, list):
