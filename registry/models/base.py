@@ -23,10 +23,13 @@ AnyUser: TypeAlias = "User | AnonymousUser"
 
 
 def uuid7() -> uuid.UUID:
-    """A UUID version 7 (RFC 9562): sorts by the millisecond it was made in, so that indexes grow at their end."""
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
-    value = value & ~(0xF << 76) | 0x7 << 76
-    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+    """A UUID version 7 (RFC 9562, method 3): sorts by the quarter of a microsecond it was made in.
+
+    Indexes so grow at their end, and rows that one process makes one after the other keep their order.
+    """
+    ms, ns = divmod(time.time_ns(), 1_000_000)
+    head = ms << 80 | 0x7 << 76 | (ns * 4096 // 1_000_000) << 64
+    return uuid.UUID(int=head | 0x2 << 62 | int.from_bytes(os.urandom(8)) >> 2)
 
 
 class Record(models.Model):

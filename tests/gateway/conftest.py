@@ -6,6 +6,7 @@ Rows are committed, so each test names its rows for itself and `clean` takes all
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -66,11 +67,21 @@ class Hub:
         return httpx.Client(base_url=self.base_url, headers=headers, timeout=20, trust_env=False, **kwargs)
 
 
+def free_port() -> int:
+    """A port below the range that the system hands out: granian takes it seconds later, when it must still be free."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
 def start_hub(folder: Path, *, workers: int = 1) -> Hub:
     """Start granian on a free port, and the recorder. The caller stops it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "LLMHUB_", "COV_"))
     }

@@ -20,6 +20,7 @@ def test_no_model_waits_for_a_migration() -> None:
     assert "No changes detected" in out.getvalue()
 
 
+@pytest.mark.timeout(400)
 def test_the_records_can_be_taken_away_and_made_again(tmp_path: Path) -> None:
     """In a process and a database of their own: nobody else's tables are gone meanwhile."""
     code = """
@@ -49,7 +50,7 @@ print("done")
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
