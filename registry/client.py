@@ -43,7 +43,7 @@ from registry.catalog.targets import build_adapter
 from registry.results import CallResult, EmbeddingResult, ImageResult, TokenCount
 from registry.routing.fill import filled, needs_of
 from registry.routing.refusal import NoCandidateError as NoCandidateError
-from registry.routing.refusal import refusal
+from registry.routing.refusal import missed, refusal
 from registry.routing.resolve import Ask, Candidate, Catalogue, Gate, PlainCatalogue, Resolution, resolve
 from registry.tool_rounds import ToolHandler, with_results
 from registry.usage.call import CallRecord, turn_of
@@ -309,9 +309,9 @@ class DynamicLLMClient:
         return self.catalogue
 
     async def resolve_fresh(self, ask: Ask, principal: Principal) -> Resolution:
-        """Resolve; when nothing is found, once more after the registry has caught up with its database."""
+        """Resolve; when a name is not found, once more after the registry has caught up with its database."""
         resolution = resolve(self._catalogue(), ask, principal, gates=self.gates)
-        if not resolution.candidates and self.catch_up is not None:
+        if self.catch_up is not None and missed(resolution, ask):
             await self.catch_up()
             resolution = resolve(self._catalogue(), ask, principal, gates=self.gates)
         return resolution

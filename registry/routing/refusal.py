@@ -34,3 +34,11 @@ def refusal(resolution: Resolution, ask: Ask) -> NoCandidateError:
         return NoCandidateError(reasons, resolution=resolution, code="no_candidate", status=503)
     code = "no_key" if "no_key" in codes else "no_candidate"
     return NoCandidateError(reasons, resolution=resolution, code=code, status=400)
+
+
+def missed(resolution: Resolution, ask: Ask) -> bool:
+    """Whether something that was named was not found: it may have been made a moment ago."""
+    named = {ask.model, *ask.models}
+    return not resolution.candidates or any(
+        drop.code == "not_found" and drop.name in named for drop in resolution.dropped
+    )
