@@ -333,8 +333,8 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import asyncio
 from registry import DictRegistry, DynamicLLMClient, LLMEntry
-registry = DictRegistry([LLMEntry(id=1, name="echo", provider="stub", model="stub")])
-print(asyncio.run(DynamicLLMClient(registry).generate("hello")).reply)
+entries = DictRegistry([LLMEntry(id=1, name="echo", provider="stub", model="stub")])
+print(asyncio.run(DynamicLLMClient(entries).generate("hello")).reply)
 """
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
