@@ -96,7 +96,7 @@ def check_port(host: str, port: int) -> None:
 def install_lock(lock: Path, venv: Path, *, compiles: bool = False) -> Path:
     """The virtualenv's Python, with exactly what the lock names installed; does nothing when that was done before.
 
-    uv when it is on PATH, pip otherwise: both check every file against the lock's hashes and use the package index that
+    uv when it can be had, pip otherwise: both check every file against the lock's hashes and use the package index that
     the user's own configuration names.
     """
     python = venv / "bin" / "python"
@@ -107,20 +107,55 @@ def install_lock(lock: Path, venv: Path, *, compiles: bool = False) -> Path:
         make_venv(venv, uv)
     elif stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return python
-    installer = [uv, "pip", "install", "--python", str(python)] if uv else [str(python), "-m", "pip", "install"]
-    quiet = ["--quiet", "--compile-bytecode"] if uv else ["--quiet", "--disable-pip-version-check", "--no-input"]
+    if uv is None and not os.environ.get("LLMHUB_NO_UV"):
+        uv = fetch_uv(venv)
+    # Python writes the bytecode of what a hub imports as it goes; writing all of it takes longer than the install.
+    quiet = ["--quiet"] if uv else ["--quiet", "--no-deps", "--no-compile"]
     takes = "up to a minute"
     if compiles:
         check_compilers()
         takes = "about five minutes, it compiles"
     begun = time.monotonic()
     progress(f"Installing {lock.name} with {'uv' if uv else 'pip'} (the first time takes {takes})")
+    installer = [uv, "pip", "install", "--python", str(python)] if uv else [*pip_for(venv), "install"]
     command = [*installer, *quiet, "--require-hashes", "-r", str(lock)]
     if subprocess.run(command, cwd=str(ROOT)).returncode != 0:
         raise CannotStart(f"Installing {lock.name} failed; the installer's own words are above.")
     stamp.write_text(wanted, encoding="utf-8")
     progress(f"Installed in {time.monotonic() - begun:.1f} s")
     return python
+
+
+def fetch_uv(venv: Path) -> str | None:
+    """uv from its own lock, inside the virtualenv: it installs the rest in a quarter of pip's time. None: pip does.
+
+    Not where pip is told to use another index or none: uv does not read pip's configuration.
+    """
+    uv = venv / "bin" / "uv"
+    if not uv.exists():
+        configured = quietly([*pip_for(venv), "config", "list"])
+        if configured is None or "index" in configured:
+            return None
+        lock = str(ROOT / "requirements-installer.txt")
+        quietly([*pip_for(venv), "install", "--no-deps", "--no-compile", "--require-hashes", "-r", lock])
+    return str(uv) if quietly([str(uv), "--version"]) is not None else None
+
+
+def pip_for(venv: Path) -> list[str]:
+    """The virtualenv's own pip where it has one, else this Python's, aimed at the virtualenv."""
+    if (venv / "bin" / "pip").exists():
+        return [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    python = str(venv / "bin" / "python")
+    return [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "--no-input"]
+
+
+def quietly(command: list[str]) -> str | None:
+    """What the command printed, None when it failed or is not there."""
+    try:
+        done = subprocess.run(command, cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
 
 def works(python: Path) -> bool:
@@ -143,7 +178,9 @@ def make_venv(venv: Path, uv: str | None) -> None:
         command = [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)]
     else:
         check_venv_module()
-        command = [sys.executable, "-m", "venv", "--clear", str(venv)]
+        # A pip of its own takes longer to unpack than all else; --python came with pip 22.3.
+        has_pip = quietly([sys.executable, "-m", "pip", "--python", sys.executable, "--version"]) is not None
+        command = [sys.executable, "-m", "venv", "--clear", *(["--without-pip"] if has_pip else []), str(venv)]
     if subprocess.run(command, cwd=str(ROOT)).returncode != 0:
         raise CannotStart(f"The virtualenv in {venv} could not be made; the reason is above.")
 

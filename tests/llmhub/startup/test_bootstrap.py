@@ -15,6 +15,9 @@ from llmhub import bootstrap
 ROOT = Path(__file__).resolve().parents[3]
 
 
+LOCKS = [f"requirements{part}.txt" for part in ("", "-installer", "-dev", "-live")]
+
+
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     with socket.socket() as listener:
@@ -69,10 +72,12 @@ def test_a_python_without_venv_is_told_what_to_install(tmp_path: Path) -> None:
 def test_one_lock_is_installed_once_and_only_with_hashes(tmp_path: Path) -> None:
     lock, venv = tmp_path / "lock.txt", tmp_path / "venv"
     lock.write_text("# nothing\n")
-    # Without pip of its own (that takes most of a minute on a busy machine): it borrows the suite's, if that has one.
+    # Without pip of its own (that takes most of a minute on a busy machine): it borrows what installed the suite.
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     pip = importlib.util.find_spec("pip")
-    tool = {"LLMHUB_NO_UV": "1", "PYTHONPATH": str(Path(pip.origin).parents[1])} if pip and pip.origin else {}
+    tool = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    if pip and pip.origin:
+        tool = {"LLMHUB_NO_UV": "1", "PYTHONPATH": str(Path(pip.origin).parents[1])}
     arguments = ("install", "--lock", str(lock), "--venv", str(venv))
     assert "Installing lock.txt" in run(*arguments, **tool).stdout
     assert run(*arguments, **tool).stdout == ""
@@ -92,7 +97,7 @@ def test_a_half_made_virtualenv_counts_as_none(tmp_path: Path, content: str) -> 
     assert not bootstrap.works(python)
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-live.txt"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_locks_pin_every_package_by_hash_and_name_no_index(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "index-url" not in text
