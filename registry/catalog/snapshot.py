@@ -18,6 +18,7 @@ from registry.catalog import rows
 from registry.catalog.endpoints import EndpointRules, read_rules
 from registry.catalog.entries import CredentialEntry, LLMEntry, LLMTier, ProviderEntry, RankedList, Secret
 from registry.catalog.index import EntryIndex
+from registry.catalog.runtime import RuntimeProvider, read_runtime
 from registry.models import Credential, RegistryChange
 from registry.vault.keyring import DecryptError
 
@@ -45,6 +46,7 @@ class Snapshot:
         self.credentials: dict[Hashable, tuple[CredentialEntry, ...]] = {}  # by provider, heaviest first
         self.presets: dict[str, tuple[RankedList, ...]] = {}
         self.routes: dict[str, tuple[RankedList, ...]] = {}
+        self.runtime: dict[str, RuntimeProvider] = {}
         self.default_model_id: Hashable | None = None
         self.rules = EndpointRules()
         self.listeners: list[Callable[[frozenset[str]], None]] = []  # told, in `refresh`, which tables changed
@@ -62,7 +64,15 @@ class Snapshot:
         return time.monotonic() - self.fresh_at
 
     def named(self, name: str, owner_id: Hashable | None) -> list[LLMEntry]:
-        return self.index.named(name, owner_id)
+        found = self.index.named(name, owner_id)
+        return found or self._announced(name, owner_id)
+
+    def _announced(self, name: str, owner_id: Hashable | None) -> list[LLMEntry]:
+        """`id/model` of an adapter that was announced at run time."""
+        slug, _, model = name.partition("/")
+        announced = self.runtime.get(slug) if model else None
+        entry = announced.entry(model) if announced is not None and announced.is_live_for(owner_id) else None
+        return [] if entry is None else [entry]
 
     def in_tier(self, tier: LLMTier, owner_id: Hashable | None) -> Iterator[LLMEntry]:
         return self.index.in_tier(tier, owner_id)
@@ -167,6 +177,7 @@ class Snapshot:
         self.routes = _by_name(rows.read_routes())
         self.default_model_id = rows.default_model_id()
         self.rules = read_rules()
+        self.runtime = read_runtime(self.providers)
 
     def _apply_changes(self) -> frozenset[str]:
         noted = RegistryChange.objects.filter(sequence__gt=self.sequence).order_by("sequence")

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from adapters import create_adapter
 from adapters.chat_request import read_chat_request
-from adapters.errors import InvalidRequestError
+from adapters.errors import InvalidRequestError, LLMError
 from adapters.kinds import KINDS
 from adapters.types import ChatRequest, ChatResult
 from registry.access.principals import Principal
+from registry.gateway import packs
 from registry.gateway.calls import conversation_of, intent_of, name_candidate
 from registry.gateway.chat import CODEC, refuse_explained
 from registry.gateway.http import Answer, Request, unless_gone
@@ -37,6 +38,8 @@ _FIELDS = {
     "models",
     "llm_id",
     "tools",
+    "prompt_pack",
+    "variables",
 }
 
 
@@ -45,14 +48,20 @@ async def chat(worker: Worker, request: Request, answer: Answer) -> None:
     principal = await worker.authenticate(request, "chat")
     body = await request.json()
     _known(body, _FIELDS)
-    chat_request = _chat_request(body)
+    pack = await packs.pack_of(worker, principal, body)
+    chat_request = _chat_request(body, pack)
     ask, conversation_id = await _ask(worker, principal, body, chat_request)
     if _flag(body, "mock"):
-        await answer.json(200, {**_result(await mock(chat_request)), "mock": True, "request_id": request.id})
+        made = packs.mocked(pack) if pack else {}
+        await answer.json(200, {**_result(await mock(chat_request)), **made, "mock": True, "request_id": request.id})
         return
     intent = intent_of(request, principal, ask, dialect="llmhub", streamed=False, conversation_id=conversation_id)
     rewrite = _adapter_override(body, principal)
     try:
+        if pack is not None:
+            told = await packs.ask_with_pack(worker, request, pack, ask, chat_request, principal, intent, rewrite)
+            await _answer_with_pack(request, answer, pack, told)
+            return
         result: CallResult = await unless_gone(
             request, worker.client.call(ask, chat_request, principal=principal, intent=intent, rewrite=rewrite)
         )
@@ -63,13 +72,34 @@ async def chat(worker: Worker, request: Request, answer: Answer) -> None:
     await answer.json(200, {**_called(result), "request_id": request.id})
 
 
+async def _answer_with_pack(request: Request, answer: Answer, pack: packs.Pack, told: packs.PackAnswer) -> None:
+    """The answer with its value; 502 with what was wrong where even the repaired one does not fit the schema."""
+    name_candidate(answer, told.result.candidate, told.result.attempts)
+    body = {**_called(told.result), **told.as_dict(pack), "request_id": request.id}
+    body["cost"] = None if told.cost is None else f"{told.cost:f}"
+    if not told.checked.errors:
+        await answer.json(200, body)
+        return
+    error = InvalidAnswerError(f"The answer does not follow the schema of {pack.module}: {told.checked.errors[0]}")
+    refused = CODEC.encode_error(error, request_id=request.id)
+    await answer.json(error.status, {**body, **refused, "errors": list(told.checked.errors)})
+
+
+class InvalidAnswerError(LLMError):
+    """A model answered, twice, what the prompt pack's schema does not allow."""
+
+    code = "invalid_answer"
+    status = 502
+
+
 async def resolve(worker: Worker, request: Request, answer: Answer) -> None:
     """Say whom the same call would go to, who was dropped, and why. Calls nobody."""
     principal = await worker.authenticate(request, "chat")
     body = await request.json()
     _known(body, _FIELDS | NAMES)
-    request_given = body.get("messages") is not None
-    chat_request = _chat_request(body) if request_given else None
+    pack = await packs.pack_of(worker, principal, body)
+    request_given = body.get("messages") is not None or pack is not None
+    chat_request = _chat_request(body, pack) if request_given else None
     ask, _ = await _ask(worker, principal, body, chat_request)
     resolution = await worker.client.resolve_fresh(ask, principal)
     await answer.json(200, {**resolution.as_dict(), "request_id": request.id})
@@ -86,7 +116,8 @@ async def test_call(worker: Worker, request: Request, answer: Answer) -> None:
         data = {**_result(await mock(chat_request)), "provider": "stub", "model": "stub"}
         await answer.json(200, {"data": data, "request_id": request.id})
         return
-    ask = Ask(provider=slug, model=_text(body, "model"), needs=needs_of(chat_request))
+    slug, model = _announced(worker, principal, slug, _text(body, "model"))
+    ask = Ask(provider=slug, model=model, needs=needs_of(chat_request))
     intent = intent_of(request, principal, ask, dialect="llmhub", streamed=False)
     try:
         result: CallResult = await unless_gone(
@@ -107,11 +138,35 @@ async def mock(chat_request: ChatRequest) -> ChatResult:
 async def _has_provider(worker: Worker, principal: Principal, slug: str) -> bool:
     def found() -> bool:
         mine = (None, principal.user_id)
+        announced = worker.snapshot.runtime.get(slug)
+        if announced is not None and announced.is_live_for(principal.user_id):
+            return announced.endpoint is not None
         return any(entry.slug == slug and entry.owner_id in mine for entry in worker.snapshot.providers.values())
 
     if not found():
         await worker.catch_up()
     return found()
+
+
+def _announced(
+    worker: Worker, principal: Principal, slug: str | None, model: str | None
+) -> tuple[str | None, str | None]:
+    """The provider and model to ask for where `slug` is an adapter that a program announced at run time.
+
+    Its models bear its id before their names; without a model it is the first one that it, or its provider, has.
+    """
+    announced = worker.snapshot.runtime.get(slug) if slug else None
+    if announced is None or announced.endpoint is None or not announced.is_live_for(principal.user_id):
+        return slug, model
+    if model is None and announced.models:
+        model = announced.models[0]
+    if model is None:
+        of_provider = announced.endpoint.slug
+        rows = worker.snapshot.active(principal.user_id)
+        model = next((entry.model for entry in rows if entry.provider == of_provider), None)
+    if model is None:
+        raise InvalidRequestError(f"{slug} names no models: say which.", param="model")
+    return slug, model if model.startswith(f"{slug}/") else f"{slug}/{model}"
 
 
 def _result(result: ChatResult) -> dict[str, Any]:
@@ -153,10 +208,14 @@ def _known(body: Mapping[str, Any], names: set[str] | frozenset[str]) -> None:
         raise InvalidRequestError(f"There is no field {unknown[0]!r}.", param=unknown[0])
 
 
-def _chat_request(body: Mapping[str, Any]) -> ChatRequest:
+def _chat_request(body: Mapping[str, Any], pack: packs.Pack | None = None) -> ChatRequest:
     messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
+    if pack is not None and messages in (None, []):
+        messages = pack.messages(packs.read_variables(body), [])
+    elif not isinstance(messages, list) or not messages:
         raise InvalidRequestError("'messages' takes a list of at least one message.", param="messages")
+    elif pack is not None:
+        messages = pack.messages(packs.read_variables(body), messages)
     params = {} if body.get("params") is None else body["params"]
     if not isinstance(params, dict):
         raise InvalidRequestError("'params' takes an object.", param="params")
@@ -176,14 +235,17 @@ async def _ask(
     if not isinstance(fallbacks, list) or not all(isinstance(name, str) for name in fallbacks):
         raise InvalidRequestError("'models' takes a list of names.", param="models")
     asked = {name: value for name, value in body.items() if name in NAMES and name != "provider"}
+    provider, model = _text(body, "provider"), _text(body, "model")
+    if provider is not None and await _has_provider(worker, principal, provider):
+        provider, model = _announced(worker, principal, provider, model)
     ask = Ask(
-        model=_text(body, "model"),
+        model=model,
         models=tuple(fallbacks),
         llm_id=_text(body, "llm_id"),
         tier=_text(body, "tier"),
         preset=_text(body, "preset"),
         module=_text(body, "module"),
-        provider=_text(body, "provider"),
+        provider=provider,
         conversation_model_id=bound,
         requirements=read_requirements(asked),
         needs=needs_of(chat_request) if chat_request else frozenset(),

@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.db.models import F
 
 from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner
 from registry.models.llm_model import LLMModel
@@ -84,7 +85,16 @@ class PromptPack(RegistryRow, Record):
     options = models.JSONField(default=dict, blank=True)
     enabled = models.BooleanField(default=True)
 
-    objects = RegistryQuerySet.as_manager()
+    class PackQuerySet(RegistryQuerySet):
+        def of_module(self, module: str, version: int | None = None) -> PromptPack | None:
+            """The enabled pack of this version, the newest by default; one's own before everybody's."""
+            rows = self.filter(module=module, enabled=True)
+            if version is not None:
+                rows = rows.filter(version=version)
+            found: PromptPack | None = rows.order_by(F("owner").asc(nulls_last=True), "-version").first()
+            return found
+
+    objects = PackQuerySet.as_manager()
 
     class Meta:
         ordering = ("module", "-version")

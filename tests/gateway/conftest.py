@@ -31,8 +31,10 @@ from registry.models import (
     LLMModel,
     ModelPrice,
     Preset,
+    PromptPack,
     Provider,
     Route,
+    RuntimeRegistration,
     UsageRecord,
     UsageRollup,
     User,
@@ -178,7 +180,7 @@ def clean() -> None:
 def _delete_all() -> None:
     for model in (UsageRecord, UsageRollup, Conversation, Route, Preset, LLMModel, Credential, Provider):
         model.objects.all().delete()
-    for model in (EndpointPolicy, AccessToken, User):
+    for model in (PromptPack, RuntimeRegistration, EndpointPolicy, AccessToken, User):
         for row in model.objects.all():
             row.delete()
 

@@ -167,15 +167,10 @@ class PromptPackView(HubView):
     )
     def get(self, request: Request, module: str) -> Response:
         """A module's templates and schema: one's own pack before everybody's."""
-        rows = PromptPack.objects.visible_to(request.user).filter(module=module, enabled=True)
         version = request.query_params.get("version")
-        if version is not None:
-            rows = (
-                rows.filter(version=int(version))
-                if version.isascii() and version.isdecimal() and len(version) < 10
-                else rows.none()
-            )
-        row = rows.order_by(F("owner").asc(nulls_last=True), "-version").first()
+        readable = version is None or (version.isascii() and version.isdecimal() and len(version) < 10)
+        packs = PromptPack.objects.visible_to(request.user)
+        row = packs.of_module(module, None if version is None else int(version)) if readable else None
         if row is None:
             raise NotFound("There is no prompt pack for this module.")
         row.is_global = row.owner_id is None
