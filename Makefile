@@ -14,13 +14,14 @@ COVERAGE_FLAGS = $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COV
 # Every command here starts Python anew, which takes four times as long without its bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run install test lint types imports migrations test-sqlite test-postgres test-live coverage lock bench \
+.PHONY: help run install test lint types imports migrations test-sqlite test-postgres test-live coverage fuzz lock bench \
 	screenshots format
 
 help:
 	@echo "make run          install, prepare and serve on http://127.0.0.1:$${PORT:-8000}"
 	@echo "make test         every check and test, on SQLite and on PostgreSQL"
 	@echo "make test-live    compile llama.cpp's server once (about four minutes) and test against it"
+	@echo "make fuzz         a million damaged streams through the decoders (an hour on two cores)"
 	@echo "make lint types imports migrations test-sqlite test-postgres coverage   parts of make test"
 	@echo "make format lock  rewrite the code's layout; the locked requirements"
 	@echo "make bench        the comparison with other gateways"
@@ -61,6 +62,11 @@ test-postgres: install
 
 coverage:
 	@$(MAKE) --no-print-directory test-sqlite COVERAGE=1
+
+# A million damaged streams through every decoder; what fails is kept in tests/adapters/fuzz_corpus.jsonl.
+FUZZ_CASES ?= 1000000
+fuzz: install
+	$(VENV)/python -m tests.adapters.fuzz --cases $(FUZZ_CASES)
 
 test-live: install
 	@$(PYTHON) llmhub/bootstrap.py install --lock requirements-live.txt --venv $(LIVE_VENV) --compiles

@@ -176,7 +176,7 @@ def error_in_stream(value: Mapping[str, Any], target: Target) -> LLMError:
     """Classify an `error` event of a stream, or an error body under a 2xx status."""
     error = value.get("error")
     kind = error.get("type") if isinstance(error, Mapping) else None
-    _, status = _ERROR_TYPES.get(kind or "", (UpstreamUnavailableError, 500))
+    _, status = _ERROR_TYPES.get(kind if isinstance(kind, str) else "", (UpstreamUnavailableError, 500))
     headers = {"request-id": value["request_id"]} if isinstance(value.get("request_id"), str) else {}
     return _classified(status, headers, value, target)
 

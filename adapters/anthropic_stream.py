@@ -54,7 +54,7 @@ class AnthropicStreamDecoder:
         self._error: LLMError | None = None
         self._started = False
         self._done = False
-        self._blocks: dict[Any, _OpenBlock] = {}
+        self._blocks: dict[int | None, _OpenBlock] = {}
         self._tool_calls = 0
         self._usage: dict[str, Any] = {}
         self._stop: dict[str, Any] = {}  # the last message_delta's `delta`, and what else belongs to the end
@@ -82,7 +82,8 @@ class AnthropicStreamDecoder:
         self._raise_error()
         if not self._done:
             if self._stop.get("stop_reason") is None:
-                raise self._broken("the stream ended before the answer did")
+                self._error = self._broken("the stream ended before the answer did")
+                raise self._error
             # Compatible servers leave message_stop out; the reason to stop has come, so the answer is whole.
             self._message_stop({}, events)
         return events
@@ -121,8 +122,9 @@ class AnthropicStreamDecoder:
         message = message if isinstance(message, dict) else {}
         if not self._started:  # proxies splice a second one in
             self._started = True
-            name = message.get("model")
-            events.append(ResponseStarted(id=message.get("id"), model=str(name or self._target.model)))
+            name, answer_id = message.get("model"), message.get("id")
+            answer_id = answer_id if isinstance(answer_id, str) else None
+            events.append(ResponseStarted(id=answer_id, model=str(name or self._target.model)))
         self._merge_usage(message.get("usage"), events)
 
     def _merge_usage(self, usage: Any, events: list[StreamEvent]) -> None:
@@ -136,7 +138,7 @@ class AnthropicStreamDecoder:
             raise self._broken("a content block has no description")
         kind = block.get("type")
         opened = _OpenBlock(block, self._tool_calls if kind == "tool_use" else -1)
-        self._blocks[value.get("index")] = opened
+        self._blocks[_index(value)] = opened
         match kind:
             case "tool_use":
                 self._tool_calls += 1
@@ -166,7 +168,7 @@ class AnthropicStreamDecoder:
         delta = value.get("delta")
         if not isinstance(delta, dict):
             raise self._broken("a content block's delta is missing")
-        opened = self._blocks.get(value.get("index"))
+        opened = self._blocks.get(_index(value))
         match delta.get("type"):
             case "text_delta":
                 if delta.get("text"):
@@ -184,7 +186,8 @@ class AnthropicStreamDecoder:
                 events.append(TextDelta(text="", provider_metadata=metadata))
             case "compaction_delta":
                 if opened is not None:
-                    opened.block["content"] = (opened.block.get("content") or "") + (delta.get("content") or "")
+                    before, piece = opened.block.get("content"), delta.get("content")
+                    opened.block["content"] = str(before or "") + str(piece or "")
 
     def _input_delta(self, opened: _OpenBlock | None, text: str, events: list[StreamEvent]) -> None:
         if opened is None or not text:
@@ -196,7 +199,7 @@ class AnthropicStreamDecoder:
         events.append(ToolCallDelta(index=opened.tool_index, arguments=text))
 
     def _block_stop(self, value: dict[str, Any], events: list[StreamEvent]) -> None:
-        opened = self._blocks.pop(value.get("index"), None)
+        opened = self._blocks.pop(_index(value), None)
         if opened is None or opened.kind in ("text", "thinking", "redacted_thinking"):
             return
         if opened.tool_index >= 0:
@@ -227,3 +230,8 @@ class AnthropicStreamDecoder:
         raw = raw if isinstance(raw, str) else None
         reason = finish_reason(raw, has_tool_calls=self._tool_calls > 0)
         events.append(Finished(reason=reason, raw_reason=raw, provider_metadata=vendor_metadata(**self._stop)))
+
+
+def _index(value: Mapping[str, Any]) -> int | None:
+    index = value.get("index")
+    return index if isinstance(index, int) else None

@@ -71,9 +71,10 @@ class OllamaStreamDecoder:
         self._read(self._reader.close, events)
         self._raise_error()
         if not self._done:
-            raise UpstreamProtocolError(
+            self._error = UpstreamProtocolError(
                 "the stream ended before the answer did", provider=self._target.provider, model=self._target.model
             )
+            raise self._error
         return events
 
     def _raise_error(self) -> None:
@@ -128,7 +129,8 @@ def read_object(data: bytes, target: Target) -> dict[str, Any]:
 
 def read_tool_calls(message: dict[str, Any]) -> list[ToolCall]:
     calls = []
-    for call in message.get("tool_calls") or ():
+    listed = message.get("tool_calls")
+    for call in listed if isinstance(listed, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not function.get("name"):
             continue
