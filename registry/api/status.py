@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -13,6 +15,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from registry.usage.lag import LagCollector
 from registry.vault.keyring import keyring
 
 # Migrations only ever get applied while a worker runs, so "none missing" stays true once seen.
@@ -47,7 +50,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    recorder = CollectorRegistry()
+    recorder.register(LagCollector(Path(settings.LLMHUB_JOURNAL_DIR)))
+    return HttpResponse(generate_latest(registry) + generate_latest(recorder), content_type=CONTENT_TYPE_LATEST)
 
 
 def _database_fault() -> str:

@@ -184,6 +184,11 @@ class Snapshot:
         changes = list(noted.values_list("sequence", "table", "row")[:5000])
         if not changes:
             return frozenset()
+        if (
+            changes[0][0] > self.sequence + 1
+            and not RegistryChange.objects.filter(sequence__lte=self.sequence).exists()
+        ):
+            return self._load_all()  # the log was pruned beyond what this process has seen
         tables: dict[str, set[UUID]] = defaultdict(set)
         for _, table, row in changes:
             tables[table].add(row)

@@ -5,6 +5,7 @@ Owns the rules "who sees this row" and "who may change it"; views, admin and the
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 import uuid
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from django.db import connections, models, router, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -161,6 +163,21 @@ class RegistryChange(models.Model):
             with connections[using].cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [cls.ADVISORY_LOCK])
         RegistryChange.objects.using(using).bulk_create(rows)
+
+    @classmethod
+    def reaches_back_to(cls, sequence: int) -> bool:
+        """Whether all changes after `sequence` are still in the log."""
+        return cls.objects.filter(sequence__lte=sequence).exists()
+
+    @classmethod
+    def prune(cls, *, older_than: dt.timedelta, at_most: int = 50_000) -> int:
+        """Delete old changes, the newest of all excepted; answers how many. A reader that was away for longer finds
+        no change up to its own place and loads everything anew."""
+        newest = cls.objects.order_by("-sequence").values_list("sequence", flat=True).first()
+        old = cls.objects.filter(sequence__lt=newest or 0, at__lt=timezone.now() - older_than)
+        # By number: a range is one quick delete, and `at` has no index of its own.
+        last = list(old.order_by("sequence").values_list("sequence", flat=True)[:at_most])
+        return cls.objects.filter(sequence__lte=last[-1]).delete()[0] if last else 0
 
 
 def unique_per_owner(*fields: str, name: str) -> list[models.BaseConstraint]:

@@ -45,6 +45,15 @@ class Line:
     outcome: Mapping[str, Any] = field(default_factory=dict)  # of `close`, and of `settle` where something was sent
     settlement: Mapping[str, Any] = field(default_factory=dict)  # of `settle`
 
+    @property
+    def moment_ms(self) -> int:
+        """When the call settled or its try began, in Unix milliseconds; else when the call did."""
+        for moment in (self.settlement.get("ended_at_ms"), self.attempt.get("started_at_ms")):
+            if isinstance(moment, int):
+                return moment
+        started_at_ms: int = self.call["started_at_ms"]
+        return started_at_ms
+
 
 def encode_open(call: CallIntent, attempt: TryIntent) -> bytes:
     return _encode({"v": VERSION, "k": "open", "call": call, "try": attempt})

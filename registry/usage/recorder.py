@@ -20,18 +20,23 @@ from pathlib import Path
 
 from django.db import DataError, Error, IntegrityError, connection
 
+from registry.models import RegistryChange
 from registry.usage.books import Applied, Books, Change, SettledHook, changes_of
+from registry.usage.lag import Lag
 from registry.usage.tail import Owner, Piece, Tail
 
 logger = logging.getLogger(__name__)
 
-BATCH_LINES = 500
+BATCH_LINES = 2000
 # A short wait lets a call's lines arrive together and cost one row instead of an insert and an update.
 POLL_S = 0.2
 HURRY_BYTES = 256 * 1024  # more than this behind: no wait between batches
 # A call takes an hour at most; what runs after a day has lost its journal.
 STALE_AFTER = dt.timedelta(days=1)
-STALE_CHECK_S = 3600.0
+UPKEEP_EVERY_S = 3600.0
+# Workers read the change log once a second; one that was away for longer than this loads the registry anew.
+CHANGES_KEPT = dt.timedelta(days=1)
+TELL_EVERY_S = 1.0
 LONGEST_BACK_OFF_S = 5.0
 LOCK_NAME = "recorder.lock"
 ASK_SUFFIX = ".flush"
@@ -97,7 +102,8 @@ class Recorder:
         self._books = Books(on_settled)
         self._tail = Tail(directory)
         self._lock_fd = -1
-        self._stale_checked = float("-inf")
+        self._kept_up_at = self._told_at = float("-inf")
+        self._newest_ms = time.time_ns() // 1_000_000  # the moment of the newest line recorded
 
     def __enter__(self) -> Recorder:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,16 +132,18 @@ class Recorder:
         while not stop.is_set() and not is_orphan():
             try:
                 moved = self._answer_questions() or self.step()
-                self._abandon_stale()
+                self._keep_up()
             except (Error, OSError) as error:
                 back_off_s = min(max(back_off_s * 2, 0.25), LONGEST_BACK_OFF_S)
                 logger.warning("Usage can't be recorded now (%s); next try in %.2g s.", _brief(error), back_off_s)
                 _drop_connection()
+                self._tell()
                 stop.wait(back_off_s)
                 continue
             if back_off_s:
                 logger.warning("Usage is being recorded again.")
                 back_off_s = 0.0
+            self._tell()
             if not moved or self.behind_bytes() < HURRY_BYTES:
                 stop.wait(self.poll_s)
 
@@ -165,6 +173,15 @@ class Recorder:
         """What is in the journals and not yet in the database."""
         return sum(end - file.position for file, end in self._tail.ends().items())
 
+    def _tell(self) -> None:
+        """Leave word of the lag, once a second."""
+        if time.monotonic() - self._told_at < TELL_EVERY_S:
+            return
+        self._told_at = time.monotonic()
+        now_ms, behind = time.time_ns() // 1_000_000, self.behind_bytes()
+        lag_s = max(0.0, (now_ms - self._newest_ms) / 1000) if behind else 0.0
+        Lag(at_ms=now_ms, behind_bytes=behind, lag_s=round(lag_s, 3)).write(self.directory)
+
     # --- a batch -----------------------------------------------------------------------------------------------------
 
     def _record(self, pieces: list[Piece]) -> None:
@@ -179,17 +196,14 @@ class Recorder:
                 self._tail.set_aside(piece.file, piece.raw, piece.reason)
             else:
                 _follow(piece.owner, piece.file.number, piece.line.request_id, running)
+                self._newest_ms = piece.line.moment_ms
             piece.file.position = piece.end
         self.counts.lines += len(pieces)
 
     def _apply(self, changes: list[Change], pieces: list[Piece]) -> list[Applied]:
         """Write the changes. Where the database refuses a value, halve until the one call is found; set that aside."""
         try:
-            try:
-                return [self._books.apply(changes)]
-            except IntegrityError:
-                # A row that a line points to went away between the look and the commit: the second look sees that.
-                return [self._books.apply(changes)]
+            return [self._books.apply(changes)]
         except (IntegrityError, DataError, ValueError, TypeError, ArithmeticError) as error:
             if len(changes) == 1:
                 self._set_aside(changes[0], pieces, error)
@@ -213,10 +227,12 @@ class Recorder:
         self.counts.abandoned += abandoned
         logger.warning("%d calls were abandoned: their worker died.", abandoned)
 
-    def _abandon_stale(self) -> None:
-        if time.monotonic() - self._stale_checked > STALE_CHECK_S:
-            self._stale_checked = time.monotonic()
+    def _keep_up(self) -> None:
+        """Once an hour, and at the start: what no journal knows of, and a change log that would grow for ever."""
+        if time.monotonic() - self._kept_up_at > UPKEEP_EVERY_S:
+            self._kept_up_at = time.monotonic()
             self.counts.abandoned += self._books.abandon_stale(older_than=STALE_AFTER, except_for=self._tail.running())
+            RegistryChange.prune(older_than=CHANGES_KEPT)
 
     # --- questions: `flush_usage` beside a running recorder ----------------------------------------------------------
 

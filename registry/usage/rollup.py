@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models import F
 
 from registry.models import UsageRecord, UsageRollup, UsageState
 from registry.models.usage import hour_of
+from registry.usage.inserts import add_up, blank
 
 FAILED = frozenset(
     {UsageState.ERROR, UsageState.TIMEOUT, UsageState.TRUNCATED, UsageState.ABANDONED, UsageState.REJECTED}
@@ -103,14 +104,9 @@ def add(rows: Iterable[UsageRecord]) -> None:
         total = totals.setdefault(Dimensions.of(row), dict.fromkeys(SUMS, 0))
         for name, value in sums_of(row).items():
             total[name] += value
+    sums = [blank(UsageRollup, **total, **found.as_fields(), digest=found.digest) for found, total in totals.items()]
     # In the order of the digest: two recorders that meet the same rows then wait for one another, and never in a ring.
-    entries = sorted((dimensions.digest, dimensions, total) for dimensions, total in totals.items())
-    UsageRollup.objects.bulk_create(
-        [UsageRollup(digest=digest, **dimensions.as_fields()) for digest, dimensions, _ in entries],
-        ignore_conflicts=True,
-    )
-    for digest, _, total in entries:
-        UsageRollup.objects.filter(digest=digest).update(**{name: F(name) + total[name] for name in SUMS})
+    add_up(sorted(sums, key=operator.attrgetter("digest")), key="digest", sums=SUMS)
 
 
 def rebuild(*, since: dt.datetime | None = None, until: dt.datetime | None = None) -> int:

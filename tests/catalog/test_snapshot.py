@@ -495,3 +495,29 @@ def state(snapshot: Snapshot) -> dict[str, Any]:
         "default": snapshot.default_model_id,
         "rules": sorted(map(repr, snapshot.rules.opened)),
     }
+
+
+def test_a_process_that_was_away_for_longer_than_the_log_reaches_loads_everything() -> None:
+    provider = make_provider()
+    make_model(provider, "kept")
+    snapshot = loaded()
+    make_model(provider, "missed")
+    make_model(provider, "newest")
+    RegistryChange.objects.update(at=timezone.now() - dt.timedelta(days=2))
+    assert RegistryChange.prune(older_than=dt.timedelta(days=1)) > 0
+    assert RegistryChange.objects.count() == 1  # the newest stays, so that whoever is behind can tell
+    assert RegistryChange.prune(older_than=dt.timedelta(days=1)) == 0
+    snapshot.refresh()
+    assert [entry.name for entry in snapshot.alphabetical()] == ["kept", "missed", "newest"]
+
+
+def test_a_process_that_has_seen_the_pruned_changes_goes_on_from_the_log(django_assert_num_queries: Any) -> None:
+    provider = make_provider()
+    make_model(provider, "first")
+    snapshot = loaded()
+    RegistryChange.objects.update(at=timezone.now() - dt.timedelta(days=2))
+    RegistryChange.prune(older_than=dt.timedelta(days=1))
+    loaded_at = snapshot.loaded_at
+    make_model(provider, "second")
+    assert snapshot.refresh() and snapshot.loaded_at == loaded_at
+    assert [entry.name for entry in snapshot.alphabetical()] == ["first", "second"]

@@ -27,6 +27,7 @@ from registry.models import (
 )
 from registry.usage import lines
 from registry.usage.journal import Journal
+from registry.usage.lag import Lag, LagCollector
 from registry.usage.ledger import Cost, Settlement, TryOutcome, TurnText
 from registry.usage.recorder import Counts, Recorder, RecorderBusy
 from tests.usage.conftest import USAGE, a_call, a_settlement, a_try, now_ms, record_call
@@ -377,7 +378,7 @@ def test_what_lost_its_journal_is_abandoned_after_a_day(journal: Journal, drain:
     for path in folder.glob("*.jsonl"):
         path.unlink()
     with Recorder(folder) as recorder:
-        recorder._abandon_stale()
+        recorder._keep_up()
     assert dict(UsageRecord.objects.values_list("request_id", "state")) == {"old": "abandoned", "young": "running"}
 
 
@@ -391,3 +392,24 @@ def test_a_batch_costs_a_bounded_number_of_queries(
         recorder.drain()
     assert UsageRecord.objects.count() == 200
     assert time.perf_counter() - started < 10
+
+
+def test_the_lag_is_told_and_read_as_metrics(journal: Journal, folder: Path) -> None:
+    moment_ms = now_ms() - 60_000
+    call = a_call(started_at_ms=moment_ms)
+    journal.open(call, a_try(started_at_ms=moment_ms))
+    with Recorder(folder, batch_lines=1) as recorder:
+        recorder.drain()
+        recorder._tell()
+        assert Lag.read(folder).behind_bytes == 0 and Lag.read(folder).lag_s == 0  # type: ignore[union-attr]
+        journal.settle(call, a_settlement())
+        recorder._tail.refresh()
+        recorder._told_at = float("-inf")
+        recorder._tell()
+    lag = Lag.read(folder)
+    assert lag is not None and lag.behind_bytes > 100 and 60 <= lag.lag_s < 600
+    metrics = {family.name: family.samples[0].value for family in LagCollector(folder).collect()}
+    assert metrics["llmhub_usage_behind_bytes"] == lag.behind_bytes
+    assert metrics["llmhub_usage_lag_seconds"] == lag.lag_s
+    (folder / "recorder.status").write_text("{}")
+    assert Lag.read(folder) is None and list(LagCollector(folder).collect()) == []
