@@ -5,27 +5,17 @@ The one way in for every call to a model, for the lane and for scripts. With a `
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from adapters import Adapter, EgressPolicy, Transport
 from adapters.adapter import IMAGE_OPTIONS
 from adapters.chat_request import Messages, read_chat_request
-from adapters.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    EgressDeniedError,
-    LLMError,
-    ModelNotFoundError,
-    PermissionDeniedError,
-    QuotaExceededError,
-    UnsupportedFeatureError,
-)
+from adapters.errors import LLMError
 from adapters.types import (
     ChatRequest,
     ChatResponse,
@@ -42,9 +32,11 @@ from registry.catalog.protocol import LLMRegistry
 from registry.catalog.targets import build_adapter
 from registry.results import CallResult, EmbeddingResult, ImageResult, TokenCount
 from registry.routing.fill import filled, needs_of
+from registry.routing.health import Health
 from registry.routing.refusal import NoCandidateError as NoCandidateError
 from registry.routing.refusal import missed, refusal
 from registry.routing.resolve import Ask, Candidate, Catalogue, Gate, PlainCatalogue, Resolution, resolve
+from registry.routing.tries import Tries
 from registry.tool_rounds import ToolHandler, with_results
 from registry.usage.call import CallRecord, turn_of
 from registry.usage.estimate import delivered_text, estimate_sent
@@ -52,14 +44,6 @@ from registry.usage.ledger import CallIntent, Ledger, NoLedger
 from registry.usage.opened_call import OpenedCall
 
 MAX_TOOL_ROUNDS = 8
-T = TypeVar("T")
-
-
-def _fits_elsewhere(error: LLMError) -> bool:
-    """Whether the next candidate may do better; a request that is wrong in itself is wrong everywhere."""
-    own_fault = AuthenticationError | PermissionDeniedError | QuotaExceededError | ModelNotFoundError
-    unfit = ConfigurationError | EgressDeniedError | UnsupportedFeatureError
-    return error.retryable or isinstance(error, own_fault | unfit)
 
 
 class DynamicLLMClient:
@@ -75,13 +59,16 @@ class DynamicLLMClient:
         keys: KeySource | None = None,
         principal: Principal | None = None,
         catch_up: Callable[[], Awaitable[None]] | None = None,
+        health: Health | None = None,
     ) -> None:
         """`catch_up` is awaited before a call is refused for want of a model: one made a moment ago is found then."""
         self.registry = registry
         self.catch_up = catch_up
         self.catalogue: Catalogue = _catalogue_of(registry)
         self.ledger = ledger or _ledger_of(registry)
-        self.gates = tuple(limits)
+        self.health = health or Health()
+        self.tries = Tries(self.health, self._adapter)
+        self.gates: tuple[Gate, ...] = (self.health.gate, *limits)
         self.transport = transport or Transport()
         self.keys = keys or _keys_of(registry)
         self.principal = principal or Principal(user_id=getattr(registry, "user_id", None))
@@ -89,7 +76,7 @@ class DynamicLLMClient:
 
     def resolve(self, ask: Ask | None = None, *, principal: Principal | None = None, **named: Any) -> Resolution:
         """Whom a call would go to and why, without calling. `named`: the fields of `Ask` (model, tier, llm_id, ...)."""
-        return resolve(self._catalogue(), ask or Ask(**named), principal or self.principal, gates=self.gates)
+        return self._resolve(ask or Ask(**named), principal or self.principal)
 
     async def generate(
         self,
@@ -220,7 +207,7 @@ class DynamicLLMClient:
         """
         record = CallRecord(self.ledger, intent, request)
         resolution = await self._resolved(ask, principal, record)
-        response, wire = await self._from_first(
+        response, wire = await self.tries.first(
             record,
             resolution,
             principal,
@@ -245,7 +232,7 @@ class DynamicLLMClient:
                 raise
             return opened
 
-        return await self._from_first(record, resolution, principal, begin)
+        return await self.tries.first(record, resolution, principal, begin)
 
     async def call_embeddings(
         self, ask: Ask, request: EmbeddingRequest, *, principal: Principal, intent: CallIntent
@@ -253,7 +240,7 @@ class DynamicLLMClient:
         """Vectors from the first candidate that gives them. Raises as `call` does."""
         record = CallRecord(self.ledger, intent, request)
         resolution = await self._resolved(ask, principal, record)
-        response, wire = await self._from_first(
+        response, wire = await self.tries.first(
             record, resolution, principal, lambda adapter, _: adapter.complete_embeddings(request)
         )
         record.note_answer(wire)
@@ -266,7 +253,7 @@ class DynamicLLMClient:
         """Images from the first candidate that makes them. Raises as `call` does."""
         record = CallRecord(self.ledger, intent, request)
         resolution = await self._resolved(ask, principal, record)
-        response, wire = await self._from_first(
+        response, wire = await self.tries.first(
             record, resolution, principal, lambda adapter, _: adapter.complete_images(request)
         )
         record.note_answer(wire)
@@ -288,7 +275,7 @@ class DynamicLLMClient:
             return TokenCount(input_tokens=estimate_sent(request), estimated=True, candidate=first, attempts=0)
         # Another model would count otherwise; another key of the same one does not.
         same = tuple(candidate for candidate in resolution.candidates if candidate.entry.id == first.entry.id)
-        counted = await self._from_first(
+        counted = await self.tries.first(
             record, replace(resolution, candidates=same), principal, lambda adapter, _: _counted(adapter, request)
         )
         record.succeed(Usage(), finish_reason="", upstream_model="", delivered="")
@@ -308,42 +295,16 @@ class DynamicLLMClient:
             fresh()
         return self.catalogue
 
+    def _resolve(self, ask: Ask, principal: Principal) -> Resolution:
+        return resolve(self._catalogue(), ask, principal, gates=self.gates, speed=self.health.answer_ms)
+
     async def resolve_fresh(self, ask: Ask, principal: Principal) -> Resolution:
         """Resolve; when a name is not found, once more after the registry has caught up with its database."""
-        resolution = resolve(self._catalogue(), ask, principal, gates=self.gates)
+        resolution = self._resolve(ask, principal)
         if self.catch_up is not None and missed(resolution, ask):
             await self.catch_up()
-            resolution = resolve(self._catalogue(), ask, principal, gates=self.gates)
+            resolution = self._resolve(ask, principal)
         return resolution
-
-    async def _from_first(
-        self,
-        record: CallRecord,
-        resolution: Resolution,
-        principal: Principal,
-        work: Callable[[Adapter, Candidate], Awaitable[T]],
-        *,
-        rewrite: Callable[[Candidate], Candidate] | None = None,
-    ) -> T:
-        """What `work` answers for the first candidate that it succeeds with; tells the record of each try.
-
-        Raises the last LLMError, settled. A caller that is cancelled settles as aborted.
-        """
-        try:
-            for position, candidate in enumerate(map(rewrite or _unchanged, resolution.candidates)):
-                record.begin(candidate)
-                last = position + 1 == len(resolution.candidates)
-                try:
-                    return await work(await self._adapter(candidate, principal), candidate)
-                except LLMError as error:
-                    if last or not _fits_elsewhere(error):
-                        record.fail(error)
-                        raise
-                    record.drop(error)
-        except asyncio.CancelledError:
-            record.abort()
-            raise
-        raise AssertionError("a resolution without candidates is refused before")
 
     async def _resolved(self, ask: Ask, principal: Principal, record: CallRecord) -> Resolution:
         resolution = await self.resolve_fresh(ask, principal)
@@ -372,6 +333,7 @@ class DynamicLLMClient:
             llm_id=llm_id,
             preset=preset,
             conversation_model_id=bound,
+            sticky_id=getattr(conversation, "id", conversation),
             needs=needs_of(request),
         )
 
@@ -452,10 +414,6 @@ async def _counted(adapter: Adapter, request: ChatRequest) -> int | None:
         if error.upstream_status in (404, 405, 501):
             return None
         raise
-
-
-def _unchanged(candidate: Candidate) -> Candidate:
-    return candidate
 
 
 def new_request_id() -> str:

@@ -101,6 +101,7 @@ async def ask_of(
         model=model or None,
         models=fallbacks,
         conversation_model_id=bound,
+        sticky_id=conversation_id,
         requirements=requirements or Requirements(),
         needs=needs_of(chat),
     )

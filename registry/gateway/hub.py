@@ -247,6 +247,7 @@ async def _ask(
         module=_text(body, "module"),
         provider=provider,
         conversation_model_id=bound,
+        sticky_id=conversation_id,
         requirements=read_requirements(asked),
         needs=needs_of(chat_request) if chat_request else frozenset(),
     )

@@ -12,8 +12,16 @@ class NoCandidateError(LLMError):
     code = "model_not_found"
     status = 404
 
-    def __init__(self, message: str, *, resolution: Resolution, code: str, status: int) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        resolution: Resolution,
+        code: str,
+        status: int,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
         self.resolution = resolution
         self.code = code
         self.status = status
@@ -30,8 +38,12 @@ def refusal(resolution: Resolution, ask: Ask) -> NoCandidateError:
         return NoCandidateError(resolution.dropped[0].reason, resolution=resolution, code="model_not_found", status=404)
     if codes <= {"not_found", "not_allowed"}:
         return NoCandidateError(reasons, resolution=resolution, code="model_not_allowed", status=403)
-    if codes & {"breaker_open", "rate_limited"}:
-        return NoCandidateError(reasons, resolution=resolution, code="no_candidate", status=503)
+    for code, status in (("breaker_open", 503), ("rate_limited", 429)):
+        if code in codes:
+            waits = [drop.retry_after_s for drop in resolution.dropped if drop.retry_after_s is not None]
+            return NoCandidateError(
+                reasons, resolution=resolution, code=code, status=status, retry_after_s=min(waits, default=None)
+            )
     code = "no_key" if "no_key" in codes else "no_candidate"
     return NoCandidateError(reasons, resolution=resolution, code=code, status=400)
 

@@ -21,6 +21,7 @@ from registry.catalog.targets import (
     needs_key,
     stored_keys_allowed,
 )
+from registry.routing.order import SpeedOf, by_weight, in_order_of
 from registry.routing.requirements import Requirements
 
 MAX_CANDIDATES = 8  # tries per call; nobody waits for a ninth
@@ -39,6 +40,7 @@ class Ask:
     models: tuple[str, ...] = ()  # names to fall back to, in order
     provider: str | None = None  # slug that the model must be at
     conversation_model_id: Hashable | None = None
+    sticky_id: Hashable | None = None  # a conversation: a weighted choice is always the same for it
     requirements: Requirements = Requirements()
     needs: frozenset[str] = frozenset()  # capabilities that the request itself uses
 
@@ -70,6 +72,7 @@ class Dropped:
     code: str  # not_found, disabled, not_allowed, no_key, no_capability, over_price, breaker_open, ...
     reason: str
     model_id: Hashable | None = None
+    retry_after_s: float | None = None  # when it may be asked again, where that is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +125,21 @@ class Catalogue(Protocol):
 Gate = Callable[[Candidate, Principal], Dropped | None]  # says no to a candidate: a breaker, a budget
 
 
+def _not_known(entry_id: Hashable) -> float | None:
+    return None
+
+
 def resolve(
-    catalogue: Catalogue, ask: Ask, principal: Principal, *, gates: Iterable[Gate] = (), limit: int = MAX_CANDIDATES
+    catalogue: Catalogue,
+    ask: Ask,
+    principal: Principal,
+    *,
+    gates: Iterable[Gate] = (),
+    limit: int = MAX_CANDIDATES,
+    speed: SpeedOf = _not_known,
 ) -> Resolution:
     """Answer whom to call, best first. Never raises for what the caller named: an unknown name is a dropped model."""
-    picker = _Picker(catalogue, ask, principal, tuple(gates), limit)
+    picker = _Picker(catalogue, ask, principal, tuple(gates), limit, speed)
     source = picker.pick()
     return Resolution(candidates=tuple(picker.found), dropped=tuple(picker.dropped), source=source)
 
@@ -135,13 +148,20 @@ class _Picker:
     """One resolution under way: collects candidates and reasons in order."""
 
     def __init__(
-        self, catalogue: Catalogue, ask: Ask, principal: Principal, gates: tuple[Gate, ...], limit: int
+        self,
+        catalogue: Catalogue,
+        ask: Ask,
+        principal: Principal,
+        gates: tuple[Gate, ...],
+        limit: int,
+        speed: SpeedOf,
     ) -> None:
         self.catalogue = catalogue
         self.ask = ask
         self.principal = principal
         self.gates = gates
         self.limit = limit
+        self.speed = speed
         self.owner_id = principal.user_id
         self.found: list[Candidate] = []
         self.dropped: list[Dropped] = []
@@ -236,10 +256,12 @@ class _Picker:
         if ranked is None:
             self._drop(name, "not_found", f"There is no {name!r}.")
             return
-        for position, item in enumerate(ranked.entries, 1):
+        items = in_order_of(ranked, self.catalogue.by_id, sticky_id=self.ask.sticky_id, speed=self.speed)
+        how = "" if ranked.strategy == "priority" else f", {ranked.strategy}"
+        for position, item in enumerate(items, 1):
             entry = self.catalogue.by_id(item.entry_id) if item.entry_id is not None else None
             options = {**ranked.options, **item.options}
-            reason = f"number {position} of {name}"
+            reason = f"number {position} of {name}{how}"
             self._offer([entry] if entry else [], reason, missing=item.label, options=options)
 
     def _offer(
@@ -331,6 +353,9 @@ class _Picker:
         self, entry: LLMEntry, keys: list[CredentialEntry], scope: str
     ) -> Iterator[tuple[CredentialEntry, str]]:
         whose = "Your key" if scope == "own" else "The shared key"
+        if len(keys) > 1:
+            stick_to = "" if self.ask.sticky_id is None else str(self.ask.sticky_id)
+            keys = by_weight(keys, lambda key: key.weight, lambda key: key.id, stick_to)
         for key in keys:
             if not key.usable:
                 why = key.why_not or "it can't be used"

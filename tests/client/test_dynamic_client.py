@@ -155,7 +155,7 @@ async def test_a_named_model_is_never_replaced(upstream: Upstream) -> None:
     registry = DictRegistry([entry(upstream, 1), entry(upstream, 2)])
     with pytest.raises(RateLimitedError):
         await DynamicLLMClient(registry).generate("x", model="model-1")
-    assert len(upstream.requests) == 1
+    assert {request.json["model"] for request in upstream.requests} == {"upstream-1"}
 
 
 async def test_tools_run_until_the_model_answers_in_words(upstream: Upstream) -> None:

@@ -266,7 +266,8 @@ def test_a_stream_that_breaks_ends_in_an_error_event(sdk: anthropic.Anthropic, u
 
 def test_an_overloaded_upstream_is_told_without_its_text(sdk: anthropic.Anthropic, upstream: Upstream) -> None:
     body = {"type": "error", "error": {"type": "overloaded_error", "message": f"Overloaded {KEY}"}}
-    upstream.on("POST", "/anthropic/v1/messages", json_answer(body, status=529), sse([anthropic_frame(body)]))
+    whole, streamed = json_answer(body, status=529), sse([anthropic_frame(body)])
+    upstream.on("POST", "/anthropic/v1/messages", lambda seen: streamed if seen.json.get("stream") else whole)
     for streaming in (False, True):
         with pytest.raises(anthropic.APIStatusError) as caught:
             sdk.messages.create(model="claude", max_tokens=5, messages=HI, stream=streaming)
