@@ -59,6 +59,10 @@ def _read_model(row: Mapping[str, Any]) -> RemoteModel:
 
 
 def _capabilities(row: Mapping[str, Any], backends: list[dict[str, Any]]) -> dict[str, bool]:
+    hub = row.get("llmhub")  # another hub knows yes, no and unknown apart
+    if isinstance(hub, dict):
+        answers = _mapping(hub, "capabilities").items()
+        return {name: answer == "yes" for name, answer in answers if answer in ("yes", "no")}
     found: dict[str, bool] = {}
     for name, ours in _MISTRAL_CAPABILITIES.items():
         value = _mapping(row, "capabilities").get(name)
@@ -78,9 +82,9 @@ def _capabilities(row: Mapping[str, Any], backends: list[dict[str, Any]]) -> dic
     if isinstance(outputs, list):
         found["image_output"] = "image" in outputs
     for name, ours in (("supports_tools", "tools"), ("supports_structured_output", "json_schema")):
-        answers = [item[name] for item in backends if isinstance(item.get(name), bool)]
-        if answers:
-            found[ours] = any(answers)
+        said = [item[name] for item in backends if isinstance(item.get(name), bool)]
+        if said:
+            found[ours] = any(said)
     return found
 
 

@@ -25,6 +25,10 @@ LLMHUB_ENCRYPTION_KEYS_FILE = DATA_DIR / "encryption.keys"
 LLMHUB_ENCRYPTION_KEYS = env_secret("LLMHUB_ENCRYPTION_KEYS", fallback_file=LLMHUB_ENCRYPTION_KEYS_FILE)
 # Hosts, host:port or networks that are open to all although they are private.
 LLMHUB_PRIVATE_ENDPOINTS = env_list("LLMHUB_PRIVATE_ENDPOINTS")
+# One's own discovery: dotted paths of ModelSource and CapabilityResolver classes, and a YAML file of overrides.
+LLMHUB_MODEL_SOURCES = env_list("LLMHUB_MODEL_SOURCES")
+LLMHUB_CAPABILITY_RESOLVERS = env_list("LLMHUB_CAPABILITY_RESOLVERS")
+LLMHUB_MODEL_OVERRIDES = env_path("LLMHUB_MODEL_OVERRIDES", DATA_DIR / "model_overrides.yaml")
 LLMHUB_WORKERS = env_int("LLMHUB_WORKERS", 1, minimum=1, maximum=64)
 LLMHUB_JOURNAL_DIR = env_path("LLMHUB_JOURNAL_DIR", DATA_DIR / "journal")
 LLMHUB_METRICS_DIR = DATA_DIR / "metrics"

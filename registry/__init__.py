@@ -23,15 +23,27 @@ if TYPE_CHECKING:
         get_registry,
         get_registry_sync,
     )
+    from registry.discovery.overrides import OverridesResolver
     from registry.discovery.resolvers import (
         CapabilityResolver,
         ModelCapabilities,
         OllamaCapabilityResolver,
+        ProviderListResolver,
+        RemoteHubResolver,
         StaticCapabilityResolver,
     )
-    from registry.discovery.sources import EnvProviderSource, ModelSource, ModelSpec, OllamaSource
+    from registry.discovery.sources import (
+        AdapterSource,
+        EnvProviderSource,
+        ModelSource,
+        ModelSpec,
+        OllamaSource,
+        RegistryJsonSource,
+        RemoteHubSource,
+    )
 
 _HOME = {
+    "AdapterSource": "registry.discovery.sources",
     "CapabilityResolver": "registry.discovery.resolvers",
     "DictRegistry": "registry.catalog.dict_registry",
     "DjangoLLMRegistry": "registry.catalog.django_registry",
@@ -48,7 +60,12 @@ _HOME = {
     "ModelWithCapabilities": "registry.discovery.model_registry",
     "OllamaCapabilityResolver": "registry.discovery.resolvers",
     "OllamaSource": "registry.discovery.sources",
+    "OverridesResolver": "registry.discovery.overrides",
+    "ProviderListResolver": "registry.discovery.resolvers",
     "QualityTier": "registry.catalog.entries",
+    "RegistryJsonSource": "registry.discovery.sources",
+    "RemoteHubResolver": "registry.discovery.resolvers",
+    "RemoteHubSource": "registry.discovery.sources",
     "StaticCapabilityResolver": "registry.discovery.resolvers",
     "get_registry": "registry.discovery.model_registry",
     "get_registry_sync": "registry.discovery.model_registry",
@@ -58,6 +75,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AdapterSource",
     "CapabilityResolver",
     "DictRegistry",
     "DjangoLLMRegistry",
@@ -74,7 +92,12 @@ __all__ = [
     "ModelWithCapabilities",
     "OllamaCapabilityResolver",
     "OllamaSource",
+    "OverridesResolver",
+    "ProviderListResolver",
     "QualityTier",
+    "RegistryJsonSource",
+    "RemoteHubResolver",
+    "RemoteHubSource",
     "StaticCapabilityResolver",
     "get_registry",
     "get_registry_sync",

@@ -14,6 +14,7 @@ from registry.models import (
     DiscoveryChange,
     DiscoveryRun,
     EndpointPolicy,
+    HealthCheck,
     RegistryChange,
     RuntimeRegistration,
 )
@@ -75,6 +76,16 @@ class DiscoveryChangeAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "created_at")
     list_select_related = ("run", "model")
     search_fields = ("upstream_id", "model__name")
+
+
+@admin.register(HealthCheck)
+class HealthCheckAdmin(ReadOnlyAdmin):
+    """Each provider's history: what every test, discovery and diagnosis found."""
+
+    list_display = ("provider", "checked_at", "ok", "latency_ms", "model_count", "error_code", "error", "checked_by")
+    list_filter = ("ok", ("provider", admin.RelatedOnlyFieldListFilter), "checked_at")
+    list_select_related = ("provider", "checked_by")
+    search_fields = ("provider__name", "provider__slug", "error", "error_code")
 
 
 @admin.register(AuditEvent)

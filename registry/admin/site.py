@@ -21,7 +21,10 @@ SECTIONS = (
     ("Choice of a model", ("Preset", "PresetEntry", "Route", "RouteEntry", "PromptPack")),
     ("People and access", ("User", "Group", "UserSettings", "AccessToken", "Budget", "EndpointPolicy")),
     ("Usage", ("UsageRecord", "UsageAttempt", "UsageRollup", "BudgetLease")),
-    ("Trail", ("AuditEvent", "RegistryChange", "DiscoveryRun", "DiscoveryChange", "RuntimeRegistration")),
+    (
+        "Trail",
+        ("AuditEvent", "RegistryChange", "HealthCheck", "DiscoveryRun", "DiscoveryChange", "RuntimeRegistration"),
+    ),
     ("My own", ("Conversation", "Message", "Experiment", "Vote")),
 )
 

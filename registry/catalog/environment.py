@@ -86,20 +86,27 @@ def key_of_kind(kind: AdapterKind, environ: Mapping[str, str] | None = None) -> 
 
 
 def environment_key(provider: ProviderEntry, environ: Mapping[str, str] | None = None) -> str | None:
-    """A key from the environment that may be sent to this provider.
+    """A key from the environment that may be sent to this provider."""
+    found = _key_and_variable(provider, os.environ if environ is None else environ)
+    return None if found is None else found[1]
 
-    The vendor's own variable counts only where the provider's address is the vendor's: a key is never sent elsewhere.
-    """
-    override = override_of(provider.slug, environ)
+
+def key_variable(provider: ProviderEntry, environ: Mapping[str, str] | None = None) -> str | None:
+    """The name of the variable whose key `environment_key` answers."""
+    found = _key_and_variable(provider, os.environ if environ is None else environ)
+    return None if found is None else found[0]
+
+
+def _key_and_variable(provider: ProviderEntry, env: Mapping[str, str]) -> tuple[str, str] | None:
+    """The vendor's own variable counts only where the provider's address is the vendor's: a key goes nowhere else."""
+    override = override_of(provider.slug, env)
     if override.api_key:
-        return override.api_key
+        return next(name for name in override.variables if name.endswith("_API_KEY")), override.api_key
     kind = KINDS.get(provider.kind)
     if kind is None or provider.owner_id is not None:
         return None
-    found = key_of_kind(kind, environ)
-    if found is None:
-        return None
-    return found[1] if _same_origin(override.base_url or provider.base_url, kind.base_url) else None
+    found = key_of_kind(kind, env)
+    return found if found and _same_origin(override.base_url or provider.base_url, kind.base_url) else None
 
 
 def _same_origin(one: str, other: str) -> bool:

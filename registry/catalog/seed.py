@@ -6,8 +6,6 @@ template that a later release adds still comes.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,11 +13,12 @@ from functools import partial
 from django.db import connection, transaction
 from django.utils import timezone
 
-from adapters.kinds import KINDS
+from registry.catalog.environment import key_variable
 from registry.catalog.from_template import create_model
 from registry.catalog.preset_links import link_preset_entries
 from registry.catalog.presets_data import PRESETS, PresetRow
 from registry.catalog.prompt_packs_data import PROMPT_PACKS, PromptPackRow
+from registry.catalog.rows import read_providers
 from registry.catalog.templates import TEMPLATES, ProviderTemplate, TemplateModel
 from registry.models import (
     Audience,
@@ -192,7 +191,7 @@ def seed_loopback(ledger: SeedLedger, summary: SeedSummary) -> None:
 def note_environment_keys(summary: SeedSummary) -> None:
     """Note on each template's provider which variable holds a key for it. The key itself stays in the environment."""
     for provider in Provider.objects.shared().exclude(template=""):
-        variable = key_variable(provider)
+        variable = key_variable(read_providers([provider.pk])[0])
         if variable:
             summary.environment_keys[provider.slug] = variable
         if provider.metadata.get("environment_key") == variable:
@@ -201,10 +200,3 @@ def note_environment_keys(summary: SeedSummary) -> None:
         if variable:
             provider.metadata["environment_key"] = variable
         provider.save(update_fields=["metadata", "updated_at"])
-
-
-def key_variable(provider: Provider) -> str | None:
-    """The variable that holds a key for this provider here and now."""
-    part = re.sub(r"[^A-Z0-9]", "_", provider.slug.upper())
-    names = (f"LLMHUB_LLM_{part}_API_KEY", f"COMFYVN_LLM_{part}_API_KEY", *KINDS[provider.adapter].api_key_env)
-    return next((name for name in names if os.environ.get(name, "").strip()), None)

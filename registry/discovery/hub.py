@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
+from django.conf import settings
 from django.db import connections
 
 from registry.catalog.django_registry import DjangoLLMRegistry
 from registry.catalog.entries import LLMEntry
-from registry.discovery.resolvers import ModelCapabilities
-from registry.discovery.sources import ModelSpec
+from registry.discovery.overrides import OverridesResolver
+from registry.discovery.plugins import load_resolvers, load_sources
+from registry.discovery.resolvers import CapabilityResolver, ModelCapabilities
+from registry.discovery.sources import ModelSource, ModelSpec
 
 
 class HubSource:
@@ -47,6 +50,16 @@ class HubCapabilityResolver:
         found = snapshot.index.named(f"{spec.provider}/{spec.name}", self.registry.user_id)
         entry = next((one for one in found if (one.provider, one.model) == (spec.provider, spec.name)), None)
         return ModelCapabilities() if entry is None else capabilities_of(entry)
+
+
+def configured_sources() -> list[ModelSource]:
+    """Those of LLMHUB_MODEL_SOURCES. Raises PluginError."""
+    return load_sources(settings.LLMHUB_MODEL_SOURCES)
+
+
+def configured_resolvers() -> list[CapabilityResolver]:
+    """Those of LLMHUB_CAPABILITY_RESOLVERS, and the overrides file after them. Raises PluginError."""
+    return [*load_resolvers(settings.LLMHUB_CAPABILITY_RESOLVERS), OverridesResolver(settings.LLMHUB_MODEL_OVERRIDES)]
 
 
 async def refreshed(registry: DjangoLLMRegistry) -> None:

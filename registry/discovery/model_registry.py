@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Coroutine, Iterable, Sequence
@@ -15,6 +16,8 @@ from typing import Any, Final, TypeVar
 
 from adapters.loop_thread import run_sync
 from registry.catalog.entries import ALWAYS, LLMEntry, PriceEntry
+from registry.discovery.overrides import DEFAULT_FILE, OverridesResolver
+from registry.discovery.plugins import load_resolvers, load_sources, paths_in
 from registry.discovery.resolvers import (
     CapabilityResolver,
     ModelCapabilities,
@@ -235,22 +238,24 @@ def _entry(model: ModelWithCapabilities) -> LLMEntry:
 
 
 def default_sources() -> list[ModelSource]:
-    """The environment's vendors and this machine's Ollama; inside the hub, its own models after them."""
+    """The environment's vendors and this machine's Ollama; inside the hub its own models after them; then one's own."""
     sources: list[ModelSource] = [EnvProviderSource(), OllamaSource()]
-    if _in_the_hub():
-        from registry.discovery.hub import HubSource
+    if not _in_the_hub():
+        return [*sources, *load_sources(paths_in("LLMHUB_MODEL_SOURCES"))]
+    from registry.discovery.hub import HubSource, configured_sources
 
-        sources.append(HubSource())
-    return sources
+    return [*sources, HubSource(), *configured_sources()]
 
 
 def default_resolvers() -> list[CapabilityResolver]:
+    """From the table to the person's own word; inside the hub its rows come last, which hold what admins said."""
     resolvers: list[CapabilityResolver] = [StaticCapabilityResolver(), OllamaCapabilityResolver()]
-    if _in_the_hub():
-        from registry.discovery.hub import HubCapabilityResolver
+    if not _in_the_hub():
+        own = load_resolvers(paths_in("LLMHUB_CAPABILITY_RESOLVERS"))
+        return [*resolvers, *own, OverridesResolver(os.environ.get("LLMHUB_MODEL_OVERRIDES") or DEFAULT_FILE)]
+    from registry.discovery.hub import HubCapabilityResolver, configured_resolvers
 
-        resolvers.append(HubCapabilityResolver())
-    return resolvers
+    return [*resolvers, *configured_resolvers(), HubCapabilityResolver()]
 
 
 def _in_the_hub() -> bool:

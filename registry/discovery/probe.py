@@ -38,7 +38,7 @@ from registry.vault.keyring import DecryptError
 DEADLINE_S: Final = 15.0
 MAX_NAMES: Final = 50
 # A user's failed test lasts at least this long, so that the time tells no closed port from a forbidden address.
-_FLOOR_S: Final = 0.3
+FLOOR_S: Final = 0.3
 _UNREACHABLE: Final = "The endpoint could not be reached, may not be called, or does not speak this adapter's dialect."
 
 
@@ -67,6 +67,7 @@ class ConnectionReport:
     latency_ms: int
     tried: tuple[ProbeStep, ...] = ()
     models: tuple[str, ...] = ()  # ids the provider lists, at most MAX_NAMES
+    model_count: int | None = None  # how many it lists; None where it lists none or was not asked
     error: ProbeError | None = None
 
     @property
@@ -83,6 +84,7 @@ class _Probe:
     prove_model: bool
     tried: list[ProbeStep]
     models: tuple[str, ...] = ()
+    model_count: int | None = None
 
     async def run(self) -> None:
         """Raises LLMError when the endpoint does not work."""
@@ -113,7 +115,7 @@ class _Probe:
                 return False, "the provider has no list of models"
             raise
         ids = [model.id for model in listed]
-        self.models = tuple(ids[:MAX_NAMES])
+        self.models, self.model_count = tuple(ids[:MAX_NAMES]), len(ids)
         if not self.prove_model:
             return True, f"{len(ids)} models"
         known = "is" if self.chat_model in ids else "is not"
@@ -146,7 +148,8 @@ async def test_connection(
         latency_ms=_ms(started),
         tried=tuple(probe.tried),
         models=probe.models,
-        error=None if failure is None else _error_of(failure),
+        model_count=probe.model_count,
+        error=None if failure is None else error_of(failure),
     )
     return report, failure
 
@@ -171,20 +174,21 @@ def probe_provider(
     try:
         if used is None and stored_keys_allowed(entry):
             used = choose_credential(provider, user)
-        adapter = _adapter_for(entry, user, model, secret_of(used, entry))
+        adapter = adapter_for(entry, user, model, secret_of(used, entry))
     except DecryptError as error:
         return _refused(
             provider, user, ProbeError(code="key_unreadable", message=f"The key can't be used: {error}."), address
         )
     except LLMError as error:
-        return _refused(provider, user, _error_of(error), address)
-    chat_model = model.model_id if model else _any_model(provider, user)
+        return _refused(provider, user, error_of(error), address)
+    chat_model = model.model_id if model else any_model(provider, user)
     report, failure = run_sync(test_connection(adapter, chat_model=chat_model, prove_model=model is not None))
     if Provider.objects.editable_by(user).filter(pk=provider.pk).exists():
-        provider.note_health(latency_ms=report.latency_ms, error=failure)
+        count = report.model_count
+        provider.note_health(latency_ms=report.latency_ms, error=failure, models=count, by=user)
     if used is not None and Credential.objects.editable_by(user).filter(pk=used.pk).exists():
         _note_key(used, failure)
-    report = _as_shown(report, failure, user)
+    report = as_shown(report, failure, user)
     _audit(user, credential or model or provider, report, address)
     return report
 
@@ -197,12 +201,12 @@ def probe_config(config: Mapping[str, Any], user: Any, *, address: str | None = 
     try:
         adapter = adapter_from_config(config, transport=shared_transport(), policy=policy_for(user))
     except EgressDeniedError as error:
-        report = ConnectionReport(ok=False, latency_ms=0, error=_error_of(error))
+        report = ConnectionReport(ok=False, latency_ms=0, error=error_of(error))
     else:
         wanted = str(config.get("model") or "")
         call = test_connection(adapter, chat_model=wanted, prove_model=bool(wanted))
         report, failure = run_sync(call)
-        report = _as_shown(report, failure, user)
+        report = as_shown(report, failure, user)
     details = {"adapter": config.get("adapter"), "origin": _origin(config), "outcome": report.outcome}
     audit.note(user, "test", Provider._meta.db_table, "a configuration that is not saved", details, address)
     return report
@@ -250,7 +254,7 @@ class NoKeyError(ConfigurationError):
     code = "no_key"
 
 
-def _adapter_for(provider: ProviderEntry, user: Any, model: LLMModel | None, secret: Secret) -> Adapter:
+def adapter_for(provider: ProviderEntry, user: Any, model: LLMModel | None, secret: Secret) -> Adapter:
     """Raises ConfigurationError, EgressDeniedError."""
     entry = LLMEntry(
         id=model.pk if model else None,
@@ -264,7 +268,7 @@ def _adapter_for(provider: ProviderEntry, user: Any, model: LLMModel | None, sec
     return build_adapter(entry, provider, secret, policy=policy, transport=shared_transport())
 
 
-def _any_model(provider: Provider, user: Any) -> str:
+def any_model(provider: Provider, user: Any) -> str:
     """A model to ask where the provider has no list."""
     rows = LLMModel.objects.usable_by(user).filter(provider=provider).order_by("name")
     return rows.values_list("model_id", flat=True).first() or ""
@@ -285,18 +289,20 @@ def _note_key(credential: Credential, failure: LLMError | None) -> None:
     credential.save(update_fields=fields)
 
 
-def _as_shown(report: ConnectionReport, failure: LLMError | None, user: Any) -> ConnectionReport:
+def as_shown(report: ConnectionReport, failure: LLMError | None, user: Any, *, wait: bool = True) -> ConnectionReport:
     """What an ordinary user reads: one error for every address that does not answer as it should.
 
-    Else a test of `http://10.0.0.5:5432` would tell whether something listens there.
+    Else a test of `http://10.0.0.5:5432` would tell whether something listens there. Without `wait` the caller sees to
+    the time that it takes.
     """
     vague = EgressDeniedError | UpstreamConnectionError | UpstreamProtocolError
     if user.is_superuser or not isinstance(failure, vague):
         return report
-    time.sleep(max(0.0, _FLOOR_S - report.latency_ms / 1000))
+    if wait:
+        time.sleep(max(0.0, FLOOR_S - report.latency_ms / 1000))
     steps = tuple(step if step.ok else replace(step, detail=_UNREACHABLE, latency_ms=0) for step in report.tried)
     error = ProbeError(code=UpstreamConnectionError.code, message=_UNREACHABLE)
-    return replace(report, latency_ms=max(report.latency_ms, int(_FLOOR_S * 1000)), tried=steps, error=error)
+    return replace(report, latency_ms=max(report.latency_ms, int(FLOOR_S * 1000)), tried=steps, error=error)
 
 
 def _refused(provider: Provider, user: Any, error: ProbeError, address: str | None) -> ConnectionReport:
@@ -309,7 +315,7 @@ def _audit(user: Any, row: Any, report: ConnectionReport, address: str | None) -
     audit.record(user, "test", row, None, {"outcome": report.outcome, "latency_ms": report.latency_ms}, address)
 
 
-def _error_of(error: LLMError) -> ProbeError:
+def error_of(error: LLMError) -> ProbeError:
     return ProbeError(code=error.code, message=str(error), upstream_status=error.upstream_status)
 
 

@@ -186,7 +186,8 @@ def _note(asked: _Asked) -> ProviderRefresh:
             run.state, run.error = "failed", str(asked.failure)[:300]
         run.save(update_fields=["state", "error", "finished_at", "updated_at"])
     if asked.latency_ms is not None and not isinstance(asked.failure, UnsupportedFeatureError):
-        provider.note_health(latency_ms=asked.latency_ms, error=asked.failure)
+        count = None if asked.failure else len(asked.models)
+        provider.note_health(latency_ms=asked.latency_ms, error=asked.failure, models=count, by=run.started_by)
     return outcome
 
 

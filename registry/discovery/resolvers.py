@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol, runtime_checkable
 
 from adapters import Adapter
@@ -16,7 +18,7 @@ from adapters.types import RemoteModel
 from registry.catalog.entries import QualityTier
 from registry.catalog.static_models import STATIC_MODELS
 from registry.catalog.templates import TEMPLATES, TemplateModel
-from registry.discovery.sources import ModelSpec, ollama_adapter
+from registry.discovery.sources import ModelSpec, hub_adapter, hub_fields, ollama_adapter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,75 @@ class OllamaCapabilityResolver:
             return ModelCapabilities()
         shown = await self.adapter.show_model(spec.name)
         return capabilities_of(shown)
+
+
+class ProviderListResolver:
+    """What a provider's own list says of its models: context, capabilities, prices (OpenRouter, Mistral, another hub).
+
+    The list is asked for once and kept for five minutes.
+    """
+
+    kept_s = 300.0
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter
+        self._listed: asyncio.Task[dict[str, RemoteModel]] | None = None
+        self._asked_at = 0.0
+
+    async def get_capabilities(self, spec: ModelSpec) -> ModelCapabilities:
+        """Raises LLMError."""
+        if spec.provider != self.adapter.target.provider:
+            return ModelCapabilities()
+        listed, now = self._listed, time.monotonic()
+        failed = listed is not None and listed.done() and (listed.cancelled() or listed.exception() is not None)
+        if listed is None or failed or now - self._asked_at > self.kept_s:
+            self._listed, self._asked_at = asyncio.ensure_future(self._list()), now
+        assert self._listed is not None
+        row = (await asyncio.shield(self._listed)).get(spec.name)
+        return ModelCapabilities() if row is None else capabilities_of_listed(row)
+
+    async def _list(self) -> dict[str, RemoteModel]:
+        return {row.id: row for row in await self.adapter.list_models()}
+
+
+class RemoteHubResolver(ProviderListResolver):
+    """What another LLM Hub knows of its models; pass it the adapter of a `RemoteHubSource`, or an address and token."""
+
+    def __init__(
+        self, base_url: str = "", token: str = "", *, provider: str = "hub", adapter: Adapter | None = None
+    ) -> None:
+        super().__init__(adapter or hub_adapter(base_url, token, provider))
+
+
+def capabilities_of_listed(row: RemoteModel) -> ModelCapabilities:
+    """A row of a provider's list as capabilities; what it does not say stays unknown."""
+    said, hub = row.capabilities, hub_fields(row)
+    speed = hub.get("speed_tps")
+    return ModelCapabilities(
+        max_context=row.context_length,
+        max_output_tokens=row.max_output_tokens,
+        supports_tools=said.get("tools"),
+        supports_vision=said.get("vision"),
+        supports_json_mode=said.get("json_mode", said.get("json")),
+        supports_streaming=said.get("streaming"),
+        supports_reasoning=said.get("reasoning"),
+        input_cost_per_1m=_amount(row.prices_per_1m.get("input")),
+        output_cost_per_1m=_amount(row.prices_per_1m.get("output")),
+        speed_hint_tps=float(speed) if isinstance(speed, int | float) else None,
+        quality_tier=_quality(hub.get("quality_tier")),
+        tags=frozenset(tag for tag in row.raw.get("tags") or () if isinstance(tag, str)) if hub else frozenset(),
+    )
+
+
+def _amount(text: str | None) -> Decimal | None:
+    try:
+        return None if text is None else Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+def _quality(value: Any) -> QualityTier:
+    return QualityTier(value) if value in tuple(QualityTier) else QualityTier.UNKNOWN
 
 
 def capabilities_of(shown: RemoteModel) -> ModelCapabilities:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from adapters import Adapter, create_adapter
 from adapters.kinds import KINDS
+from adapters.types import RemoteModel
 from registry.catalog.environment import ENVIRONMENT_MODELS, LOCAL_MODEL, key_of_kind, override_of
 from registry.catalog.registry_file import RegistryFile
 from registry.catalog.registry_json import load_registry
@@ -120,6 +121,44 @@ def _family(raw: Mapping[str, Any]) -> str | None:
     details = raw.get("details")
     family = details.get("family") if isinstance(details, Mapping) else None
     return family if isinstance(family, str) and family else None
+
+
+class RemoteHubSource:
+    """The models of another LLM Hub, an organisation's central one say: `base_url` is its address, `token` one of its.
+
+    They are all of the provider `provider`, since a call to them goes to that hub. `RemoteHubResolver` knows the rest.
+    """
+
+    def __init__(
+        self, base_url: str = "", token: str = "", *, provider: str = "hub", adapter: Adapter | None = None
+    ) -> None:
+        """Raises ConfigurationError, EgressDeniedError."""
+        self.adapter = adapter or hub_adapter(base_url, token, provider)
+
+    async def discover(self) -> list[ModelSpec]:
+        """Raises LLMError."""
+        return [
+            ModelSpec(
+                provider=self.adapter.target.provider,
+                name=row.id,
+                family=hub_fields(row).get("family") or None,
+                aliases=tuple(hub_fields(row).get("aliases") or ()),
+            )
+            for row in await self.adapter.list_models()
+        ]
+
+
+def hub_adapter(base_url: str, token: str, provider: str = "hub") -> Adapter:
+    """An adapter for another hub's lane."""
+    address = base_url.rstrip("/")
+    address = address if address.endswith("/v1") else f"{address}/v1"
+    return create_adapter("openai_compatible", base_url=address, api_key=token, provider=provider)
+
+
+def hub_fields(row: RemoteModel) -> Mapping[str, Any]:
+    """What a hub says of a model beyond the fields that every client knows."""
+    said = row.raw.get("llmhub")
+    return said if isinstance(said, Mapping) else {}
 
 
 class RegistryJsonSource:

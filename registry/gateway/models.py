@@ -87,6 +87,14 @@ def encode_model(entry: LLMEntry) -> dict[str, Any]:
         "supported_parameters": _parameters(entry),
         "tier": entry.tier.value,
         "tags": sorted(entry.tags),
+        # For another hub that registers this one as its provider: what the fields above can't say.
+        "llmhub": {
+            "family": entry.family,
+            "aliases": list(entry.aliases),
+            "quality_tier": entry.quality_tier.value,
+            "capabilities": dict(sorted(entry.capabilities.items())),
+            "speed_tps": entry.speed_tps,
+        },
     }
     if entry.retires_on:
         body["shutdown_date"] = body["expiration_date"] = entry.retires_on.isoformat()

@@ -15,7 +15,7 @@ from registry.models.operations import (
     RuntimeRegistration,
 )
 from registry.models.preset import Preset, PresetEntry, PromptPack, Route, RouteEntry, RouteStrategy
-from registry.models.provider import AuthType, HealthState, Provider
+from registry.models.provider import AuthType, HealthCheck, HealthState, Provider
 from registry.models.usage import (
     CostStatus,
     CredentialScope,
@@ -48,6 +48,7 @@ __all__ = [
     "DiscoveryRun",
     "EndpointPolicy",
     "Experiment",
+    "HealthCheck",
     "HealthState",
     "KeyPolicy",
     "LLMModel",

@@ -15,7 +15,7 @@ from django.utils import timezone
 from adapters.egress import origin_of
 from adapters.errors import LLMError
 from adapters.kinds import KINDS
-from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner
+from registry.models.base import OwnedQuerySet, Record, RegistryQuerySet, RegistryRow, unique_per_owner, uuid7
 from registry.models.headers import validate_public_headers
 
 
@@ -122,10 +122,59 @@ class Provider(RegistryRow, Record):
                 for credential in self.credentials.exclude(origin=self.origin):
                     credential.clear_secret(f"The provider's address changed from {credential.origin or 'none'}.")
 
-    def note_health(self, *, latency_ms: int | None, error: LLMError | None) -> None:
-        """Keep the outcome of the last check. The text is ours, never the upstream's."""
+    def note_health(
+        self, *, latency_ms: int | None, error: LLMError | None, models: int | None = None, by: Any = None
+    ) -> None:
+        """Keep the outcome of the last check, and add it to the history. The text is ours, never the upstream's."""
         self.health_state = HealthState.OK if error is None else HealthState.FAILING
         self.health_checked_at = timezone.now()
         self.health_error = str(error)[:300] if error else ""
         self.health_latency_ms = latency_ms
         self.save(update_fields=["health_state", "health_checked_at", "health_error", "health_latency_ms"])
+        HealthCheck.objects.create(
+            provider=self,
+            checked_at=self.health_checked_at,
+            ok=error is None,
+            latency_ms=latency_ms,
+            model_count=models,
+            error_code="" if error is None else error.code[:40],
+            error=self.health_error,
+            checked_by=by,
+        )
+        HealthCheck.objects.forget_old(self)
+
+
+class HealthCheck(models.Model):
+    """One look at whether a provider answers; the newest KEPT of each are kept."""
+
+    KEPT: ClassVar[int] = 500
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="health_checks")
+    checked_at = models.DateTimeField()
+    ok = models.BooleanField()
+    latency_ms = models.PositiveIntegerField(null=True)
+    model_count = models.PositiveIntegerField(null=True)  # how many it lists
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+    checked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class CheckQuerySet(OwnedQuerySet):
+        owner_field = "provider__owner"
+
+        def forget_old(self, provider: Provider) -> None:
+            rows = self.filter(provider=provider).order_by("-checked_at", "-id")
+            last = list(rows.values_list("checked_at", flat=True)[HealthCheck.KEPT : HealthCheck.KEPT + 1])
+            if last:
+                self.filter(provider=provider, checked_at__lte=last[0]).delete()
+
+    objects = CheckQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-checked_at", "-id")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("provider", "-checked_at"), name="health_by_provider")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {'answered' if self.ok else self.error_code}"

@@ -71,6 +71,7 @@ def plant_registry(hub: Hub, admin: Any, group: Group, tail: str) -> None:
     )
     run = keep(records.DiscoveryRun.objects.create(provider=provider, source="list", state="done"))
     keep(records.DiscoveryChange.objects.create(run=run, kind="new", upstream_id=f"acme-new{tail}", model=model))
+    keep(records.HealthCheck.objects.create(provider=provider, checked_at=timezone.now(), ok=True, latency_ms=12))
     credential = keep(records.Credential(provider=provider, label=f"default{tail}"))
     credential.set_secret(f"sk-{PLANTED}-key{tail}-0001", {"X-Extra": f"{PLANTED}-header{tail}"})
     hub.secrets.append(f"{PLANTED}-")

@@ -9,8 +9,21 @@ import pytest
 from django.utils import timezone
 
 from registry.api.views.llm import address_without_secrets
-from registry.models import LLMModel, Preset, PresetEntry, PromptPack, RuntimeRegistration, UserSettings
+from registry.discovery.diagnostics import check_providers
+from registry.models import (
+    Credential,
+    EndpointPolicy,
+    HealthCheck,
+    LLMModel,
+    Preset,
+    PresetEntry,
+    PromptPack,
+    Provider,
+    RuntimeRegistration,
+    UserSettings,
+)
 from tests.api.conftest import PLANTED_KEY, Rows, by_session, make_rows
+from tests.upstream import Upstream, json_answer, stall_before_headers
 
 
 @pytest.fixture
@@ -38,9 +51,45 @@ def test_the_registry_lists_providers_models_and_tags(alice: Any, shared: Rows) 
     assert "health" not in row
 
 
-def test_diagnostics_add_health(alice: Any, shared: Rows) -> None:
+def test_diagnostics_ask_every_provider_and_keep_what_they_answered(alice: Any, admin: Any) -> None:
+    EndpointPolicy.objects.create(target="127.0.0.0/8")
+    with Upstream() as good, Upstream() as strict, Upstream() as silent:
+        good.on("GET", "/v1/models", json_answer({"data": [{"id": "a"}, {"id": "b"}]}))
+        strict.on("GET", "/v1/models", json_answer({"error": {"message": "secret words"}}, status=401))
+        silent.on("GET", "/v1/models", stall_before_headers())
+        for name, server in (("good", good), ("strict", strict), ("silent", silent)):
+            row = Provider.objects.create(
+                slug=name, name=name, adapter="openai_compatible", base_url=server.base_url + "/v1"
+            )
+            Credential(provider=row).set_secret(PLANTED_KEY)
+        Provider.objects.create(
+            slug="off", name="off", adapter="openai", base_url="https://api.example.com", enabled=False
+        )
+        Provider.objects.create(slug="bare", name="bare", adapter="openai", base_url="https://api.example.com/v1")
+        asked = check_providers(Provider.objects.visible_to(admin), admin, deadline_s=2)
+        answer = by_session(admin).get("/api/llm/registry?diagnostics=1")
+        calls = [len(server.requests) for server in (good, strict, silent)]
+    rows = {row["slug"]: row["diagnostics"] for row in answer.json()["providers"]}
+    assert (rows["good"]["state"], rows["good"]["key_accepted"], rows["good"]["models"]) == ("ok", True, 2)
+    assert (rows["strict"]["reachable"], rows["strict"]["key_accepted"]) == (True, False)
+    assert (rows["silent"]["reachable"], rows["silent"]["error"]["code"]) == (False, "upstream_timeout")
+    assert (rows["off"]["state"], rows["bare"]["error"]["code"]) == ("skipped", "no_key")
+    assert calls == [1, 1, 1], "what was answered a moment ago is not asked again"
+    assert {check.state for check in asked.values()} == {"ok", "failing", "skipped"}
+    history = {check.provider.slug: check for check in HealthCheck.objects.all()}
+    assert (history["good"].ok, history["good"].model_count) == (True, 2)
+    assert not history["strict"].ok and "secret words" not in answer.content.decode()
+    assert PLANTED_KEY not in answer.content.decode()
+
+
+def test_diagnostics_call_no_address_that_is_closed(alice: Any) -> None:
+    Provider.objects.create(
+        slug="inside", name="inside", adapter="openai_compatible", base_url="https://10.0.0.5:5432/v1", owner=alice,
+        auth_type="none",
+    )  # fmt: skip
     row = by_session(alice).get("/api/llm/registry?diagnostics=1").json()["providers"][0]
-    assert (row["health"], row["health_checked_at"]) == ("unknown", None)
+    assert (row["diagnostics"]["state"], row["diagnostics"]["reachable"]) == ("failing", None)
+    assert row["diagnostics"]["error"]["code"] == "endpoint_not_allowed"
 
 
 def test_ones_own_default_and_module_shortlists_are_told(alice: Any, shared: Rows) -> None:

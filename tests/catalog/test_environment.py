@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from registry.catalog.environment import (
     default_timeout_s,
     environment_entries,
     environment_key,
+    key_variable,
     override_of,
     variable_part,
 )
@@ -253,3 +255,15 @@ def test_every_vendor_of_the_environment_is_a_kind() -> None:
     everything: dict[str, Any] = {name: "k" for kind in KINDS.values() for name in kind.api_key_env}
     found = {entry.provider for entry in environment_entries(everything)}
     assert found == {"openai", "anthropic", "groq", "gemini", "mistral", "deepseek", "openrouter"}
+
+
+def test_the_variable_that_holds_a_key_is_named_by_older_names_too() -> None:
+    openai = ProviderEntry(id=1, slug="openai", kind="openai", base_url="https://api.openai.com/v1")
+    elsewhere = replace(openai, base_url="https://proxy.example/v1")
+    older = {"COMFYVN_LLM_OPENAI_PUBLIC_API_KEY": "sk-1"}
+    vendor = {"OPENAI_API_KEY": "sk-2"}
+    assert key_variable(openai, older) == "COMFYVN_LLM_OPENAI_PUBLIC_API_KEY"
+    assert key_variable(openai, vendor) == "OPENAI_API_KEY"
+    assert key_variable(elsewhere, vendor) is None, "a vendor's key is not offered to another address"
+    assert key_variable(elsewhere, older) == "COMFYVN_LLM_OPENAI_PUBLIC_API_KEY"
+    assert key_variable(openai, {}) is None

@@ -20,6 +20,7 @@ from registry.models import (
     DiscoveryRun,
     EndpointPolicy,
     Experiment,
+    HealthCheck,
     LLMModel,
     Message,
     ModelAccess,
@@ -57,6 +58,7 @@ RULES: dict[type[models.Model], tuple[set[str], set[str], tuple[set[str], set[st
     RuntimeRegistration: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
     DiscoveryRun: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
     DiscoveryChange: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
+    HealthCheck: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
     AccessToken: ({"alice"}, {"alice"}, None),
     UserSettings: ({"alice"}, {"alice"}, None),
     Conversation: ({"alice"}, {"alice"}, None),
@@ -128,6 +130,7 @@ def make(kind: type[models.Model], owner: Any) -> models.Model:
         RuntimeRegistration: lambda: RuntimeRegistration.objects.create(
             slug="s", provider="p", label="l", owner=owner, expires_at=now
         ),
+        HealthCheck: lambda: HealthCheck.objects.create(provider=provider(), checked_at=timezone.now(), ok=True),
         DiscoveryRun: run,
         DiscoveryChange: lambda: DiscoveryChange.objects.create(run=run(), kind="new", upstream_id="m"),
         AccessToken: lambda: AccessToken.mint(owner=owner, name="t")[0],

@@ -34,6 +34,22 @@ class RegistryModelSerializer(serializers.Serializer[Any]):
     enabled = serializers.BooleanField()
 
 
+class ProviderErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class DiagnosticsSerializer(serializers.Serializer[Any]):
+    """What a provider answered just now, with the key that the caller's own call would use."""
+
+    state = serializers.ChoiceField(choices=["ok", "failing", "skipped"])
+    reachable = serializers.BooleanField(allow_null=True, help_text="null: nobody asked.")
+    key_accepted = serializers.BooleanField(allow_null=True, help_text="null: not known, or no key is needed.")
+    latency_ms = serializers.IntegerField(allow_null=True)
+    models = serializers.IntegerField(allow_null=True, help_text="How many it lists.")
+    error = ProviderErrorSerializer(allow_null=True)
+
+
 class RegistryProviderSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     slug = serializers.CharField()
@@ -47,6 +63,7 @@ class RegistryProviderSerializer(serializers.Serializer[Any]):
     health = serializers.CharField(required=False, help_text="With ?diagnostics=1.")
     health_checked_at = serializers.DateTimeField(required=False, allow_null=True)
     health_latency_ms = serializers.IntegerField(required=False, allow_null=True)
+    diagnostics = DiagnosticsSerializer(required=False)
 
 
 class RegistryDefaultsSerializer(serializers.Serializer[Any]):

@@ -25,6 +25,7 @@ from registry.api.serializers.llm import (
 )
 from registry.api.views.base import address_of
 from registry.api.views.queries import check_query
+from registry.discovery.diagnostics import ProviderCheck, check_providers
 from registry.models import (
     Credential,
     LLMModel,
@@ -50,7 +51,7 @@ class HubView(APIView):
 class RegistryView(HubView):
     @extend_schema(
         operation_id="llm_registry",
-        parameters=[OpenApiParameter("diagnostics", description="1 adds each provider's health.")],
+        parameters=[OpenApiParameter("diagnostics", description="1 checks each provider now, all at once.")],
         responses=RegistrySerializer,
     )
     def get(self, request: Request) -> Response:
@@ -62,12 +63,13 @@ class RegistryView(HubView):
         )
         keyed = set(Credential.objects.visible_to(user).usable().values_list("provider_id", flat=True))
         diagnostics = request.query_params.get("diagnostics") == "1"
-        rows = [_provider(row, keyed, diagnostics) for row in providers]
+        checked = check_providers(providers, user) if diagnostics else {}
+        rows = [_provider(row, keyed, checked.get(row.pk)) for row in providers]
         tags = sorted({tag for row in rows for tag in row["tags"]})
         return Response(RegistrySerializer({"providers": rows, "defaults": _defaults(user), "tags": tags}).data)
 
 
-def _provider(row: Any, keyed: set[Any], diagnostics: bool) -> dict[str, Any]:
+def _provider(row: Any, keyed: set[Any], check: ProviderCheck | None) -> dict[str, Any]:
     models = [_model(model) for model in row.visible_models]
     answer = {
         "name": row.name,
@@ -80,11 +82,12 @@ def _provider(row: Any, keyed: set[Any], diagnostics: bool) -> dict[str, Any]:
         "enabled": row.enabled,
         "has_key": row.pk in keyed,
     }
-    if diagnostics:
+    if check is not None:
         answer |= {
             "health": row.health_state,
             "health_checked_at": row.health_checked_at,
             "health_latency_ms": row.health_latency_ms,
+            "diagnostics": check.as_dict(),
         }
     return answer
 
@@ -170,7 +173,7 @@ class PromptPackView(HubView):
         version = request.query_params.get("version")
         readable = version is None or (version.isascii() and version.isdecimal() and len(version) < 10)
         packs = PromptPack.objects.visible_to(request.user)
-        row = packs.of_module(module, None if version is None else int(version)) if readable else None
+        row: Any = packs.of_module(module, None if version is None else int(version)) if readable else None
         if row is None:
             raise NotFound("There is no prompt pack for this module.")
         row.is_global = row.owner_id is None
