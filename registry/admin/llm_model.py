@@ -65,7 +65,7 @@ class PriceInline(RecordInline):
     """Prices are added, not changed: usage rows name the version they were priced with."""
 
     model = ModelPrice
-    fields = ("effective_from", *PRICE_FIELDS[:6], "per_request", "per_image", "source")
+    fields = ("effective_from", *PRICE_FIELDS[:6], "per_request", "per_image", "tiers", "source")
     ordering = ("-effective_from",)
     can_delete = False
 

@@ -79,6 +79,15 @@ class PriceEntry:
     rates: Mapping[str, Decimal] = field(
         default_factory=dict
     )  # input_per_1m, output_per_1m, ..., per_request, per_image
+    # (input tokens, what a call with more of them costs instead), rising
+    tiers: tuple[tuple[int, Mapping[str, Decimal]], ...] = ()
+
+    def rates_for(self, input_tokens: int) -> Mapping[str, Decimal]:
+        """The rates of a call with that many input tokens, cached ones included."""
+        if not self.tiers:
+            return self.rates
+        found = [changed for above, changed in self.tiers if input_tokens > above]
+        return {**self.rates, **found[-1]} if found else self.rates
 
 
 ALWAYS = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

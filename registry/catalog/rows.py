@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -91,11 +92,18 @@ def read_prices(model_keys: Keys = None) -> dict[UUID, tuple[PriceEntry, ...]]:
     """Prices by model, newest first."""
     found: dict[UUID, list[PriceEntry]] = defaultdict(list)
     rows = _rows(ModelPrice.objects.all(), model_keys, "model_id").order_by("model_id", "-effective_from")
-    for row in rows.values("id", "model_id", "effective_from", *PRICE_FIELDS):
+    for row in rows.values("id", "model_id", "effective_from", "tiers", *PRICE_FIELDS):
         rates = {name: row[name] for name in PRICE_FIELDS if row[name] is not None}
-        price = PriceEntry(id=row["id"], effective_from=row["effective_from"], rates=rates)
+        price = PriceEntry(id=row["id"], effective_from=row["effective_from"], rates=rates, tiers=_tiers(row["tiers"]))
         found[row["model_id"]].append(price)
     return {key: tuple(prices) for key, prices in found.items()}
+
+
+def _tiers(said: list[dict[str, Any]]) -> tuple[tuple[int, dict[str, Decimal]], ...]:
+    return tuple(
+        (tier["above_input_tokens"], {name: Decimal(tier[name]) for name in PRICE_FIELDS if name in tier})
+        for tier in said
+    )
 
 
 def read_access(model_keys: Keys = None) -> dict[UUID, frozenset[Hashable]]:

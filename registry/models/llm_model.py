@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -180,6 +180,26 @@ PRICE_FIELDS = (
 )
 
 
+def validate_tiers(value: Any) -> None:
+    """`[{"above_input_tokens": 200000, "input_per_1m": "6", ...}, ...]`: rising, amounts as texts, none below 0."""
+    if not isinstance(value, list) or not all(isinstance(tier, dict) for tier in value):
+        raise ValidationError("This takes a list of JSON objects.")
+    bounds = [tier.get("above_input_tokens") for tier in value]
+    if not all(isinstance(bound, int) and not isinstance(bound, bool) and bound > 0 for bound in bounds):
+        raise ValidationError("Each tier needs above_input_tokens, a number above 0.")
+    if bounds != sorted(set(bounds)):
+        raise ValidationError("Tiers come in rising order.")
+    for name, amount in ((name, tier[name]) for tier in value for name in tier.keys() - {"above_input_tokens"}):
+        if name not in PRICE_FIELDS:
+            raise ValidationError(f"There is no price named {name[:80]!r}.")
+        try:
+            known = isinstance(amount, str) and Decimal(amount).is_finite() and Decimal(amount) >= 0
+        except InvalidOperation:
+            known = False
+        if not known:
+            raise ValidationError(f"{name} takes an amount from 0 on, as a text.")
+
+
 class ModelPrice(RegistryRow, Record):
     """What a model costs from a moment on. Rows are added, not changed: usage names the version it was priced with."""
 
@@ -197,6 +217,8 @@ class ModelPrice(RegistryRow, Record):
     image_output_per_1m = price_field()
     per_request = price_field()  # USD a call
     per_image = price_field()  # USD an image made
+    # Prices that hold for a whole call whose input is longer; a kind that a tier does not name costs as above.
+    tiers = models.JSONField(default=list, blank=True, validators=[validate_tiers])
     source = models.CharField(max_length=80, default="admin")
 
     class PriceQuerySet(RegistryQuerySet):
@@ -219,6 +241,10 @@ class ModelPrice(RegistryRow, Record):
 
     def __str__(self) -> str:
         return f"{self.model} from {self.effective_from:%Y-%m-%d}"
+
+    def clean(self) -> None:
+        super().clean()
+        validate_tiers(self.tiers)  # Django validates no empty value, so {} would pass
 
 
 class ModelAccess(RegistryRow, Record):

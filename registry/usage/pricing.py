@@ -59,7 +59,8 @@ def cost_of(
     Cache reads and writes are taken out of the input tokens and reasoning out of the output tokens; audio and image
     tokens are taken out only where they have a price of their own. A cache read without a price costs as input, a
     cache write too (an hour's write: as a short write, then as input), and the status then is "estimated", because
-    vendors charge less for reads and more for writes. Reasoning without a price costs as output, which is what vendors
+    vendors charge less for reads and more for writes. A price with tiers counts at the tier that the whole input,
+    cache included, reaches. Reasoning without a price costs as output, which is what vendors
     do, and stays exact. `fee` holds the price per request and `fee_percent` of everything. Each component is rounded
     to 1e-9 USD; they sum up to `total` exactly. Usage that was not reported costs an unknown amount, unless the model
     is free. `images` counts the images made, for models with a price per image.
@@ -69,15 +70,15 @@ def cost_of(
     status: CostStatus = "estimated" if estimated else "exact"
     if is_free(price):
         return Cost(total=ZERO, status=status, price_id=price.id)
-    sheet = _Sheet(price.rates)
+    sheet = _Sheet(price.rates_for(_count(usage.input_tokens)))
     # A price per image pays for the image's tokens too, unless those have prices of their own.
-    each = images > 0 and "per_image" in price.rates
-    if not each or "input_per_1m" in price.rates:
+    each = images > 0 and "per_image" in sheet.rates
+    if not each or "input_per_1m" in sheet.rates:
         _add_input(sheet, usage)
-    if not each or price.rates.keys() & {"output_per_1m", "image_output_per_1m"}:
+    if not each or sheet.rates.keys() & {"output_per_1m", "image_output_per_1m"}:
         _add_output(sheet, usage)
     _add_images(sheet, usage, images)
-    sheet.add("fee", 1 if "per_request" in price.rates else 0, "per_request", per=Decimal(1))
+    sheet.add("fee", 1 if "per_request" in sheet.rates else 0, "per_request", per=Decimal(1))
     known = {name: amount.quantize(SMALLEST, ROUND_HALF_EVEN) for name, amount in sheet.sums.items()}
     if sheet.unpriced or not (usage.reported or images > 0):
         return Cost(status="unpriced", price_id=price.id, **known)
@@ -130,7 +131,7 @@ def is_free(price: PriceEntry | None) -> bool:
     """Whether calls cost nothing: input and output are known to be 0 and no other price is above 0."""
     if price is None or price.rates.get("input_per_1m") is None or price.rates.get("output_per_1m") is None:
         return False
-    return all(rate == 0 for rate in price.rates.values())
+    return all(rate == 0 for rates in (price.rates, *(rates for _, rates in price.tiers)) for rate in rates.values())
 
 
 def estimate_tokens(*texts: str) -> int:

@@ -98,7 +98,7 @@ class PricesSerializer(serializers.Serializer[Any]):
 class ModelPriceSerializer(RowSerializer):
     class Meta:
         model = ModelPrice
-        fields = ("id", "effective_from", *PRICE_FIELDS, "source", "created_at")
+        fields = ("id", "effective_from", *PRICE_FIELDS, "tiers", "source", "created_at")
         read_only_fields = fields
 
 
@@ -183,7 +183,8 @@ class LLMModelSerializer(OwnedSerializer):
             name: current[name] if self.partial and name not in prices else prices.get(name) for name in PRICE_FIELDS
         }
         if wanted != current:
-            price = ModelPrice(model=row, source="api", **wanted)
+            tiers = now.tiers if self.partial and now is not None else []
+            price = ModelPrice(model=row, source="api", tiers=tiers, **wanted)
             check_row(price)
             price.save()
             row.current_prices = [price]  # type: ignore[attr-defined]  # as the view's prefetch would hold it
