@@ -15,6 +15,7 @@ from typing import Any
 from adapters import Adapter, EgressPolicy, Transport
 from adapters.adapter import IMAGE_OPTIONS
 from adapters.chat_request import Messages, read_chat_request
+from adapters.create import shared_transport
 from adapters.errors import LLMError
 from adapters.types import (
     ChatRequest,
@@ -69,7 +70,7 @@ class DynamicLLMClient:
         self.health = health or Health()
         self.tries = Tries(self.health, self._adapter)
         self.gates: tuple[Gate, ...] = (self.health.gate, *limits)
-        self.transport = transport or Transport()
+        self.transport = transport or shared_transport()
         self.keys = keys or _keys_of(registry)
         self.principal = principal or Principal(user_id=getattr(registry, "user_id", None))
         self._adapters: dict[tuple[int, int, EgressPolicy], tuple[Adapter, LLMEntry, Secret]] = {}

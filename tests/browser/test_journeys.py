@@ -197,7 +197,7 @@ def test_the_keyboard_alone_reaches_a_model(page: Any, tiny: str) -> None:
     page.locator(".option").first.wait_for()
     page.keyboard.type(tiny)
     page.locator(".options section").first.wait_for()
-    page.wait_for_function("document.querySelectorAll('.option').length === 1")
+    page.locator(".option").nth(1).wait_for(state="detached")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert page.locator("#model").inner_text() == tiny

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -293,6 +294,15 @@ async def test_a_conversations_model_is_honoured(upstream: Upstream) -> None:
     assert result.candidate.entry.id == 2
     named = await DynamicLLMClient(registry).chat("hi", conversation=Thread(), model="model-1")
     assert named.candidate.entry.id == 1
+
+
+async def test_a_client_made_for_one_call_leaves_no_connection_behind(upstream: Upstream) -> None:
+    upstream.on("POST", "/v1/chat/completions", json_answer(completion("x")))
+    registry = DictRegistry([entry(upstream, 1)])
+    for _ in range(3):
+        await DynamicLLMClient(registry).chat("hi", model="model-1")
+        gc.collect()  # an unclosed connector says so here, and warnings are errors
+    assert upstream.connections == 1
 
 
 async def test_a_registry_of_ones_own_needs_only_the_seeds_three_methods() -> None:
