@@ -58,6 +58,7 @@ class ProviderAdmin(TestableAdmin):
     list_display = ("name", "slug", "adapter", "whose", "enabled", "health", "keys", "base_url")
     list_filter = ("enabled", "health_state", "adapter", "dry_run")
     list_select_related = ("owner",)
+    ordering = ("name", "id")  # said here too: a counted query forgets the model's own
     search_fields = ("name", "slug", "base_url")
     readonly_fields = ("whose", "environment", "health", "health_error", "template", "created_at", "updated_at")
     fieldsets = (
