@@ -69,6 +69,7 @@ class Supervisor:
     url: str
     address: tuple[str, int]
     drain_s: float
+    discovery: Child | None = None
     stopping: bool = field(default=False)
     announced: bool = field(default=False)
 
@@ -76,17 +77,20 @@ class Supervisor:
         """The process's exit code: 0 after a signal, 1 when the server ended by itself."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self.on_signal)
-        if self.recorder:
-            self.recorder.start()
+        for child in self.helpers():
+            child.start()
         self.server.start()
         while not self.stopping and self.server.running():
             self.announce()
-            self.keep_recorder()
+            for child in self.helpers():
+                self.keep(child)
             time.sleep(TICK_S)
         code = 0 if self.stopping else 1
         if code:
             say("The server ended by itself")
         self.server.stop(self.drain_s + 5)
+        if self.discovery:
+            self.discovery.stop(RECORDER_DRAIN_S)
         if self.recorder:
             # Last, so that it still moves what the server's last requests wrote.
             self.recorder.stop(RECORDER_DRAIN_S)
@@ -106,18 +110,22 @@ class Supervisor:
         self.announced = True
         say(f"LLM Hub serves on {self.url} (Ctrl-C ends it)")
 
-    def keep_recorder(self) -> None:
-        recorder, now = self.recorder, time.monotonic()
-        if recorder is None or recorder.running():
+    def helpers(self) -> list[Child]:
+        return [child for child in (self.recorder, self.discovery) if child is not None]
+
+    def keep(self, child: Child) -> None:
+        """Start a dead helper again, later each time that it dies young."""
+        now = time.monotonic()
+        if child.running():
             return
-        if recorder.restart_at <= recorder.started_at:
-            recorder.failures = 1 if now - recorder.started_at > STEADY_S else recorder.failures + 1
-            wait_s = RESTART_AFTER_S[min(recorder.failures, len(RESTART_AFTER_S)) - 1]
-            recorder.restart_at = now + wait_s
-            code = recorder.process.returncode if recorder.process else None
-            say(f"The recorder ended (code {code}) and starts again in {wait_s:g} s")
-        elif now >= recorder.restart_at:
-            recorder.start()
+        if child.restart_at <= child.started_at:
+            child.failures = 1 if now - child.started_at > STEADY_S else child.failures + 1
+            wait_s = RESTART_AFTER_S[min(child.failures, len(RESTART_AFTER_S)) - 1]
+            child.restart_at = now + wait_s
+            code = child.process.returncode if child.process else None
+            say(f"The {child.name} ended (code {code}) and starts again in {wait_s:g} s")
+        elif now >= child.restart_at:
+            child.start()
 
 
 def die_with_parent() -> None:
@@ -138,6 +146,8 @@ def main() -> int:
     parser.add_argument("--drain-s", type=int, required=True)
     parser.add_argument("--log-level", default="warning")
     parser.add_argument("--recorder", action="store_true")
+    parser.add_argument("--discover-every-h", type=int, default=0)
+    parser.add_argument("--discover-apply", action="store_true")
     options = parser.parse_args()
     os.environ["LLMHUB_SUPERVISED"] = "1"
     shown_host = f"[{options.host}]" if ":" in options.host else options.host
@@ -149,7 +159,13 @@ def main() -> int:
         url=f"http://{shown_host}:{options.port}/",
         address=(reachable, options.port),
         drain_s=options.drain_s,
+        discovery=Child("discovery", discovery_command(options)) if options.discover_every_h else None,
     ).run()
+
+
+def discovery_command(options: argparse.Namespace) -> list[str]:
+    apply = ["--apply"] if options.discover_apply else []
+    return [sys.executable, "manage.py", "discover_models", "--every", str(options.discover_every_h), *apply]
 
 
 def granian_command(options: argparse.Namespace) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from registry.access import audit
 
@@ -223,3 +224,15 @@ def note(request: HttpRequest, action: str, row: models.Model, before: dict[str,
     """Add to the audit trail; a deletion keeps only what was."""
     after = None if action == "delete" else audit.snapshot(row)
     audit.record(request.user, action, row, before=before, after=after, address=request.META.get("REMOTE_ADDR"))
+
+
+def admins_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """For the pages that belong to no record: administrators alone."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not getattr(request.user, "is_superuser", False):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return wrapped

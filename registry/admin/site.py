@@ -52,9 +52,23 @@ class HubAdminSite(admin.AdminSite):
         return [section for section in sections if section["models"]]
 
     def get_urls(self) -> list[Any]:
-        from registry.admin.why import why_view  # it needs the registry's models, which load after this module
+        from registry.admin import discovery, health, lab, radar, recommend  # they need the registry's models,
+        from registry.admin.why import why_view  # which load after this module
 
-        return [path("why/", self.admin_view(why_view), name="why"), *super().get_urls()]
+        view = self.admin_view
+        return [
+            path("why/", view(why_view), name="why"),
+            path("discovery/", view(discovery.page), name="discovery"),
+            path("discovery/<uuid:pk>/look/", view(discovery.look), name="discovery_look"),
+            path("discovery/<uuid:pk>/apply/", view(discovery.apply), name="discovery_apply"),
+            path("health/", view(health.page), name="health"),
+            path("retirements/", view(radar.page), name="retirements"),
+            path("retirements/<uuid:pk>/remap/", view(radar.remap_one), name="remap"),
+            path("retirements/presets/<uuid:pk>/", view(radar.renew_preset), name="renew_preset"),
+            path("measure/<uuid:pk>/", view(lab.page), name="measure"),
+            path("recommend/", view(recommend.page), name="recommend"),
+            *super().get_urls(),
+        ]
 
 
 def _section(title: str, rows: list[Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rest_framework.routers import SimpleRouter
 from registry.api.errors import not_found
 from registry.api.views.access_tokens import TokenViewSet
 from registry.api.views.conversations import ConversationViewSet
-from registry.api.views.llm import PromptPackView, RegistryView, RuntimeRegisterView, RuntimeView
+from registry.api.views.llm import PromptPackView, RecommendView, RegistryView, RuntimeRegisterView, RuntimeView
 from registry.api.views.llm_models import ModelViewSet
 from registry.api.views.operations import AuditViewSet, BudgetViewSet, EndpointPolicyViewSet, SettingsView
 from registry.api.views.providers import CredentialViewSet, ProviderViewSet
@@ -36,6 +36,7 @@ routes: list[URLPattern | URLResolver] = [
     path("llm/registry", RegistryView.as_view(), name="llm-registry"),
     path("llm/runtime", RuntimeView.as_view(), name="llm-runtime"),
     path("llm/runtime/register", RuntimeRegisterView.as_view(), name="llm-runtime-register"),
+    path("llm/recommend", RecommendView.as_view(), name="llm-recommend"),
     path("llm/prompt-pack/<slug:module>", PromptPackView.as_view(), name="llm-prompt-pack"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),

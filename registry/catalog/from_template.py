@@ -57,13 +57,17 @@ def _wanted_models(template: ProviderTemplate, model_ids: Iterable[str] | None) 
     return [known.get(name) or TemplateModel(model_id=name, tier=tier, yes=()) for name in dict.fromkeys(model_ids)]
 
 
-def create_model(provider: Provider, row: TemplateModel, *, enabled: bool = True) -> LLMModel:
-    """Make one model of a template at `provider`, with its price when one is known. Raises ValidationError."""
+def create_model(provider: Provider, row: TemplateModel, *, enabled: bool = True, owner: Any = None) -> LLMModel:
+    """Make one model of a template at `provider`, with its price when one is known. Raises ValidationError.
+
+    It is the provider's owner's, unless `owner` says whose personal model at a global provider it is.
+    """
+    owner = owner or provider.owner
     model = LLMModel(
         provider=provider,
-        owner=provider.owner,
+        owner=owner,
         model_id=row.model_id,
-        name=_free_name(row, provider),
+        name=_free_name(row, provider, owner),
         description=row.description,
         family=row.family,
         tier=row.tier,
@@ -86,9 +90,9 @@ def create_model(provider: Provider, row: TemplateModel, *, enabled: bool = True
     return model
 
 
-def _free_name(row: TemplateModel, provider: Provider) -> str:
+def _free_name(row: TemplateModel, provider: Provider, owner: Any) -> str:
     """The template's name, or one with the provider's slug before it where the owner has such a name already."""
-    taken = LLMModel.objects.filter(owner=provider.owner, name=row.hub_name).exists()
+    taken = LLMModel.objects.filter(owner=owner, name=row.hub_name).exists()
     return f"{provider.slug}/{row.model_id}"[:200] if taken else row.hub_name
 
 

@@ -44,7 +44,7 @@ class RuntimeProvider:
 
     def _made(self, model: str, endpoint: ProviderEntry) -> LLMEntry:
         kind = KINDS.get(endpoint.kind)
-        costs_nothing = 0.0 if kind is not None and kind.local else None
+        cost = 0.0 if costs_nothing(endpoint.kind) else None
         return LLMEntry(
             id=f"runtime:{self.slug}/{model}",
             name=f"{self.slug}/{model}",
@@ -54,8 +54,8 @@ class RuntimeProvider:
             endpoint=endpoint,
             owner_id=self.owner_id,
             is_active=endpoint.enabled,
-            cost_per_1k_input=costs_nothing,
-            cost_per_1k_output=costs_nothing,
+            cost_per_1k_input=cost,
+            cost_per_1k_output=cost,
         )
 
 
@@ -93,6 +93,12 @@ def endpoint_of(row: RuntimeRegistration, providers: Iterable[ProviderEntry]) ->
         owner_id=row.owner_id,
     )
     return replace(made, settings=known.settings) if known is not None else made
+
+
+def costs_nothing(kind: str) -> bool:
+    """Whether models of this adapter kind run on one's own machines. What is only compatible may be anybody's."""
+    row = KINDS.get(kind)
+    return row is not None and row.local and kind != "openai_compatible"
 
 
 def kind_named(name: str) -> str:

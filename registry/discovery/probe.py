@@ -305,6 +305,12 @@ def as_shown(report: ConnectionReport, failure: LLMError | None, user: Any, *, w
     return replace(report, latency_ms=max(report.latency_ms, int(FLOOR_S * 1000)), tried=steps, error=error)
 
 
+def as_shown_error(failure: LLMError, user: Any) -> str:
+    """A failure's words for this person: the same for every address that does not answer as it should."""
+    vague = isinstance(failure, EgressDeniedError | UpstreamConnectionError | UpstreamProtocolError)
+    return _UNREACHABLE if vague and not user.is_superuser else str(failure)
+
+
 def _refused(provider: Provider, user: Any, error: ProbeError, address: str | None) -> ConnectionReport:
     report = ConnectionReport(ok=False, latency_ms=0, error=error)
     _audit(user, provider, report, address)

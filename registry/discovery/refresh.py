@@ -31,6 +31,7 @@ from registry.catalog.rows import read_providers
 from registry.catalog.targets import build_adapter, stored_keys_allowed
 from registry.catalog.templates import TEMPLATES, TemplateModel, tier_of_kind
 from registry.discovery.probe import choose_credential, secret_of
+from registry.discovery.sources import ModelSource, ModelSpec
 from registry.models import (
     CAPABILITIES,
     PRICE_FIELDS,
@@ -47,13 +48,14 @@ log = logging.getLogger("llmhub.discovery")
 
 DEADLINE_S: Final = 30.0
 SOURCE: Final = "discovery"
+OWN: Final = "own sources"
 _AT_ONCE: Final = 16
 _CUT_AT: Final = 10_000  # the adapter's own limit: a longer list does not show what has vanished
 _NO_LIST: Final = "The provider has no list of models."
 # The names that adapters give what the hub calls otherwise.
 _CAPABILITY_NAMES: Final[Mapping[str, str]] = {"json": "json_mode", "audio": "audio_input", "image_output": "images"}
-# Answers of these sources are a person's: what a provider says does not replace them.
-_PERSONS: Final = frozenset({"admin", "user", "api", "registry.json"})
+# Answers of these sources stay: a person's, or measured here. What a provider says does not replace them.
+_STRONGER: Final = frozenset({"admin", "user", "api", "registry.json", "overrides", "measured"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,8 +97,8 @@ def refresh_providers(
 
     With `user` their own keys are used as their calls would, without it the shared ones.
     """
-    asked = [_prepare(provider, user) for provider in providers]
-    run_sync(_ask_all([one for one in asked if one.adapter is not None], deadline_s))
+    asked = [prepare(provider, user) for provider in providers]
+    run_sync(ask_all([one for one in asked if one.adapter is not None], deadline_s))
     found = []
     for one in asked:
         outcome = _note(one)
@@ -104,6 +106,52 @@ def refresh_providers(
             _apply_all(outcome, enable_new)
         found.append(outcome)
     return found
+
+
+def refresh_sources(
+    sources: Sequence[ModelSource], *, apply: bool = False, enable_new: bool = False, deadline_s: float = DEADLINE_S
+) -> tuple[list[ProviderRefresh], dict[str, str]]:
+    """Ask one's own sources: what they find at registered global providers is new where the hub lacks it.
+
+    Answers the outcomes by provider, and what went wrong by source; a source that is silent about a model says
+    nothing about it, so that nothing vanishes by it. A model at a provider that nobody registered is an error.
+    """
+    errors: dict[str, str] = {}
+    found = run_sync(_discover(sources, deadline_s, errors))
+    outcomes = []
+    for slug in sorted({spec.provider for spec in found}):
+        provider = Provider.objects.shared().filter(slug=slug).first()
+        specs = {spec.name: spec for spec in found if spec.provider == slug}
+        if provider is None:
+            errors[slug] = f"Nobody has registered the provider {slug!r}; {len(specs)} models of it were found."
+            continue
+        run = DiscoveryRun.objects.create(provider=provider, source=OWN, state="done", finished_at=timezone.now())
+        outcome = ProviderRefresh(provider=provider, run=run, listed=len(specs))
+        known = set(provider.models.filter(owner=None).values_list("model_id", flat=True))
+        with transaction.atomic():
+            DiscoveryChange.objects.filter(run__provider=provider, run__source=OWN, applied_at__isnull=True).delete()
+            outcome.changes = DiscoveryChange.objects.bulk_create(
+                DiscoveryChange(run=run, kind="new", upstream_id=name)
+                for name in sorted(specs)
+                if name not in known and 0 < len(name) <= 200 and name.isprintable()
+            )
+        if apply and outcome.changes:
+            _apply_all(outcome, enable_new)
+        outcomes.append(outcome)
+    return outcomes, errors
+
+
+async def _discover(sources: Sequence[ModelSource], deadline_s: float, errors: dict[str, str]) -> list[ModelSpec]:
+    async def ask(source: ModelSource) -> Sequence[ModelSpec]:
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await source.discover()
+        except Exception as error:  # anybody's source may raise anything; the others are asked all the same
+            log.warning("The source %s failed: %s", type(source).__name__, type(error).__name__)
+            errors[type(source).__name__] = f"{type(error).__name__}: {error}"[:300]
+            return ()
+
+    return [spec for specs in await asyncio.gather(*(ask(source) for source in sources)) for spec in specs]
 
 
 def _apply_all(outcome: ProviderRefresh, enable_new: bool) -> None:
@@ -116,14 +164,17 @@ def _apply_all(outcome: ProviderRefresh, enable_new: bool) -> None:
         outcome.run.save(update_fields=["state", "error", "updated_at"])
 
 
-def _prepare(provider: Provider, user: Any) -> _Asked:
-    run = DiscoveryRun.objects.create(provider=provider, started_by=user, source=SOURCE)
+def prepare(
+    provider: Provider, user: Any, *, run: DiscoveryRun | None = None, chosen: Credential | None = None
+) -> _Asked:
+    """`chosen` is the key to ask with, where somebody chose one."""
+    run = run or DiscoveryRun.objects.create(provider=provider, started_by=user, source=SOURCE)
     asked = _Asked(provider=provider, run=run)
     entry = read_providers([provider.pk])[0]
     try:
         if entry.dry_run or entry.kind == "stub":
             raise UnsupportedFeatureError("It calls nobody, so there is nothing to ask.")
-        credential = _credential(provider, user) if stored_keys_allowed(entry) else None
+        credential = chosen or (_credential(provider, user) if stored_keys_allowed(entry) else None)
         secret = secret_of(credential, entry)
         groups = frozenset(user.groups.values_list("pk", flat=True)) if user is not None else frozenset()
         asked.adapter = build_adapter(
@@ -148,7 +199,7 @@ def _credential(provider: Provider, user: Any) -> Credential | None:
     return min(live, key=lambda row: (-row.weight, row.label), default=None)
 
 
-async def _ask_all(asked: Sequence[_Asked], deadline_s: float) -> None:
+async def ask_all(asked: Sequence[_Asked], deadline_s: float) -> None:
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(one: _Asked) -> None:
@@ -191,15 +242,23 @@ def _note(asked: _Asked) -> ProviderRefresh:
     return outcome
 
 
-def compare(run: DiscoveryRun, listed: Sequence[RemoteModel]) -> list[DiscoveryChange]:
-    """What differs between the provider's list and the hub's models of it, unsaved, in a stable order."""
+def compare(run: DiscoveryRun, listed: Sequence[RemoteModel], *, owner: Any = None) -> list[DiscoveryChange]:
+    """What differs between the provider's list and the hub's models of it, unsaved, in a stable order.
+
+    With `owner`, that person's own models are compared, and what they may use of everybody's is not new to them.
+    """
     provider = run.provider
     assert provider is not None
-    known = {_key(provider, row.model_id): row for row in provider.models.filter(owner=provider.owner)}
+    known = {_key(provider, row.model_id): row for row in provider.models.filter(owner=owner or provider.owner)}
+    usable = set()
+    if owner is not None and provider.owner_id is None:
+        usable = {_key(provider, row.model_id) for row in LLMModel.objects.usable_by(owner).filter(provider=provider)}
     theirs = {_key(provider, row.id): row for row in listed if 0 < len(row.id) <= 200 and row.id.isprintable()}
     changes = []
     for key, remote in sorted(theirs.items()):
         row = known.get(key)
+        if row is None and key in usable:
+            continue
         if row is None:
             changes.append(DiscoveryChange(run=run, kind="new", upstream_id=remote.id, after=_said(remote)))
             continue
@@ -263,13 +322,13 @@ def _differences(row: LLMModel, remote: RemoteModel) -> tuple[dict[str, Any], di
     answers = {
         name: value
         for name, value in said.get("capabilities", {}).items()
-        if row.capability(name) != value and row.capabilities.get(name, {}).get("source") not in _PERSONS
+        if row.capability(name) != value and row.capabilities.get(name, {}).get("source") not in _STRONGER
     }
     if answers:
         before["capabilities"] = {name: row.capability(name) for name in answers}
         after["capabilities"] = answers
     price = row.price_at()
-    if "prices" in said and (price is None or price.source not in _PERSONS):
+    if "prices" in said and (price is None or price.source not in _STRONGER):
         known = {name: _amount(getattr(price, name)) if price else None for name in said["prices"]}
         if known != said["prices"]:
             before["prices"], after["prices"] = known, said["prices"]
@@ -333,7 +392,7 @@ def apply_changes(run: DiscoveryRun, *, enable_new: bool = False, changes: Itera
             rows = rows.filter(pk__in=list(changes))
         applied = 0
         for change in rows.order_by("kind", "upstream_id"):
-            _apply(run, change, enable_new)
+            apply_change(run, change, enable_new)
             change.applied_at = timezone.now()
             change.save(update_fields=["model", "applied_at", "updated_at"])
             applied += 1
@@ -341,12 +400,12 @@ def apply_changes(run: DiscoveryRun, *, enable_new: bool = False, changes: Itera
     return applied
 
 
-def _apply(run: DiscoveryRun, change: DiscoveryChange, enable_new: bool) -> None:
+def apply_change(run: DiscoveryRun, change: DiscoveryChange, enable_new: bool, owner: Any = None) -> None:
     provider = run.provider
     assert provider is not None
     if change.kind == "new":
-        row = provider.models.filter(owner=provider.owner, model_id=change.upstream_id).first()
-        row = row or create_model(provider, _template_row(provider, change), enabled=enable_new)
+        row = provider.models.filter(owner=owner or provider.owner, model_id=change.upstream_id).first()
+        row = row or create_model(provider, _template_row(provider, change), enabled=enable_new, owner=owner)
         change.model = row
         _take(row, change.after)
     elif change.model is not None and change.kind == "changed":

@@ -10,11 +10,12 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, ValidationError
 
-from adapters.errors import LLMError
+from adapters.errors import InvalidRequestError, LLMError
 from registry.api.fields import FlagField, IntegerField, TextField, TextListField
 from registry.api.serializers.base import check_row
 from registry.catalog.endpoints import read_rules
 from registry.models import RuntimeRegistration
+from registry.routing.requirements import NAMES, read_requirements
 
 DEFAULT_TTL_S: Final = 3600
 MAX_TTL_S: Final = 7 * 24 * 3600
@@ -143,3 +144,37 @@ class PromptPackAnswerSerializer(serializers.Serializer[Any]):
     output_schema = serializers.JSONField(allow_null=True)
     options = serializers.JSONField()
     is_global = serializers.BooleanField()
+
+
+class RecommendSerializer(serializers.Serializer[Any]):
+    """What the models are wanted for. `requirements` has the same names as everywhere."""
+
+    module = TextField(required=False, allow_blank=True, max_length=64)
+    prompt = TextField(required=False, allow_blank=True, max_length=200_000)
+    requirements = serializers.DictField(required=False)
+    limit = IntegerField(required=False, min_value=1, max_value=50)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = attrs.pop("requirements", {})
+        unknown = sorted(set(given) - NAMES)
+        if unknown:
+            raise ValidationError({"requirements": [f"There is no requirement {unknown[0]!r}."]})
+        try:
+            attrs["requirements_read"] = read_requirements(given)
+        except InvalidRequestError as error:
+            raise ValidationError({"requirements": [str(error)]}) from error
+        return attrs
+
+
+class RecommendationSerializer(serializers.Serializer[Any]):
+    rank = serializers.IntegerField()
+    model = serializers.CharField()
+    provider = serializers.CharField()
+    id = serializers.CharField()
+    score = serializers.FloatField()
+    estimated_cost = serializers.CharField(allow_null=True, help_text="USD for a call like the sample.")
+    reasons = serializers.ListField(child=serializers.CharField())
+
+
+class RecommendationListSerializer(serializers.Serializer[Any]):
+    recommendations = RecommendationSerializer(many=True)

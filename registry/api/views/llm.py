@@ -19,6 +19,8 @@ from registry.access import audit
 from registry.api.permissions import Access
 from registry.api.serializers.llm import (
     PromptPackAnswerSerializer,
+    RecommendationListSerializer,
+    RecommendSerializer,
     RegistrySerializer,
     RuntimeListSerializer,
     RuntimeSerializer,
@@ -26,6 +28,7 @@ from registry.api.serializers.llm import (
 from registry.api.views.base import address_of
 from registry.api.views.queries import check_query
 from registry.discovery.diagnostics import ProviderCheck, check_providers
+from registry.discovery.recommend import MAX_RANKED, recommend
 from registry.models import (
     Credential,
     LLMModel,
@@ -178,3 +181,26 @@ class PromptPackView(HubView):
             raise NotFound("There is no prompt pack for this module.")
         row.is_global = row.owner_id is None
         return Response(PromptPackAnswerSerializer(row).data)
+
+
+class RecommendView(HubView):
+    access = Access(read=("models", "manage"), write=("models", "manage"))
+
+    @extend_schema(
+        operation_id="llm_recommend", request=RecommendSerializer, responses={200: RecommendationListSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """The best models for a module or a sample prompt that the caller could call now, with reasons. Calls none."""
+        serializer = RecommendSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        data = serializer.validated_data
+        user: Any = request.user
+        ranked = recommend(
+            user,
+            module=data.get("module", ""),
+            prompt=data.get("prompt", ""),
+            requirements=data["requirements_read"],
+            limit=data.get("limit", MAX_RANKED),
+        )
+        rows = [{"rank": number, **one.as_dict()} for number, one in enumerate(ranked, 1)]
+        return Response({"recommendations": rows})

@@ -39,6 +39,8 @@ class Command(BaseCommand):
         command += ["--log-level", "info" if settings.LOG_LEVEL == "debug" else "warning"]
         if not no_recorder and "run_recorder" in get_commands():
             command.append("--recorder")
+            command += ["--discover-every-h", str(settings.LLMHUB_DISCOVERY_EVERY_H)]
+            command += ["--discover-apply"] if settings.LLMHUB_DISCOVERY_APPLY else []
         self.stdout.flush()
         os.chdir(settings.BASE_DIR)
         os.execv(sys.executable, command)  # noqa: S606 (a fixed program, no shell)
