@@ -29,6 +29,8 @@ LLMHUB_PRIVATE_ENDPOINTS = env_list("LLMHUB_PRIVATE_ENDPOINTS")
 LLMHUB_MODEL_SOURCES = env_list("LLMHUB_MODEL_SOURCES")
 LLMHUB_CAPABILITY_RESOLVERS = env_list("LLMHUB_CAPABILITY_RESOLVERS")
 LLMHUB_MODEL_OVERRIDES = env_path("LLMHUB_MODEL_OVERRIDES", DATA_DIR / "model_overrides.yaml")
+# Texts for chats: name=dotted.path of a ContextProvider.
+LLMHUB_CONTEXT_PROVIDERS = env_list("LLMHUB_CONTEXT_PROVIDERS")
 # Ask the providers for their models every so many hours (0: only when told to), and apply what they say at once.
 LLMHUB_DISCOVERY_EVERY_H = env_int("LLMHUB_DISCOVERY_EVERY_H", 0, minimum=0, maximum=8760)
 LLMHUB_DISCOVERY_APPLY = env_bool("LLMHUB_DISCOVERY_APPLY", False)

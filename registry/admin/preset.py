@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from registry.admin.base import RecordAdmin, RecordForm, RecordInline, SwitchableAdmin
+from registry.catalog.presets_data import successor_of
 from registry.models import Preset, PresetEntry, PromptPack, Route, RouteEntry
 
 
@@ -29,8 +30,19 @@ class RouteForm(RecordForm):
         exclude: ClassVar[tuple[str, ...]] = ("owner",)
 
 
-class PresetEntryInline(RecordInline):
+class Flagged:
+    @admin.display(description="state")
+    def flag(self, row: PresetEntry) -> str:
+        """Whether the hub has the model, and what stands in for one that it lacks."""
+        if row.model_id is not None or not row.model_ref:
+            return ""
+        successor = successor_of(row.model_ref)
+        return f"not here; today's successor is {successor}" if successor else "not here"
+
+
+class PresetEntryInline(Flagged, RecordInline):
     model = PresetEntry
+    readonly_fields = ("flag",)
     autocomplete_fields = ("model",)
     ordering = ("position",)
 
@@ -59,8 +71,8 @@ class PresetAdmin(OwnedColumns, SwitchableAdmin):
 
 
 @admin.register(PresetEntry)
-class PresetEntryAdmin(RecordAdmin):
-    list_display = ("preset", "position", "model", "model_ref", "note")
+class PresetEntryAdmin(Flagged, RecordAdmin):
+    list_display = ("preset", "position", "model", "model_ref", "flag", "note")
     list_filter = (("preset", admin.RelatedOnlyFieldListFilter),)
     list_select_related = ("preset", "model")
     search_fields = ("preset__name", "model__name", "model_ref")

@@ -169,6 +169,7 @@ class RankedModel:
     options: Mapping[str, Any] = field(default_factory=dict)
     weight: int = 1
     is_fallback: bool = False
+    stands_in: bool = False  # today's successor, in the place of the model that `label` names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

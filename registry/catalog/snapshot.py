@@ -10,14 +10,16 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import DatabaseError, close_old_connections, transaction
 
 from registry.catalog import rows
 from registry.catalog.endpoints import EndpointRules, read_rules
-from registry.catalog.entries import CredentialEntry, LLMEntry, LLMTier, ProviderEntry, RankedList, Secret
+from registry.catalog.entries import CredentialEntry, LLMEntry, LLMTier, ProviderEntry, RankedList, RankedModel, Secret
 from registry.catalog.index import EntryIndex
+from registry.catalog.presets_data import successor_of
 from registry.catalog.runtime import RuntimeProvider, read_runtime
 from registry.models import Credential, RegistryChange
 from registry.vault.keyring import DecryptError
@@ -173,11 +175,22 @@ class Snapshot:
 
     def _load_small(self) -> None:
         """What is few enough to be read whole at any change of it."""
-        self.presets = _by_name(rows.read_presets())
+        self.presets = _by_name([self._with_successors(preset) for preset in rows.read_presets()])
         self.routes = _by_name(rows.read_routes())
         self.default_model_id = rows.default_model_id()
         self.rules = read_rules()
         self.runtime = read_runtime(self.providers)
+
+    def _with_successors(self, preset: RankedList) -> RankedList:
+        """Older lists name models that are gone: where the hub has today's successor, it answers in that rank."""
+        if all(rank.entry_id is not None for rank in preset.entries):
+            return preset
+        return replace(preset, entries=tuple(map(self._or_successor, preset.entries)))
+
+    def _or_successor(self, rank: RankedModel) -> RankedModel:
+        successor = successor_of(rank.label) if rank.entry_id is None else None
+        found = self.index.named(successor, None) if successor is not None else []
+        return replace(rank, entry_id=found[0].id, stands_in=True) if found else rank
 
     def _apply_changes(self) -> frozenset[str]:
         noted = RegistryChange.objects.filter(sequence__gt=self.sequence).order_by("sequence")

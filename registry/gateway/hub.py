@@ -16,6 +16,7 @@ from registry.access.principals import Principal
 from registry.gateway import packs
 from registry.gateway.calls import conversation_of, intent_of, name_candidate
 from registry.gateway.chat import CODEC, refuse_explained
+from registry.gateway.context import with_context
 from registry.gateway.http import Answer, Request, unless_gone
 from registry.gateway.worker import Worker
 from registry.results import CallResult
@@ -40,6 +41,7 @@ _FIELDS = {
     "tools",
     "prompt_pack",
     "variables",
+    "context",
 }
 
 
@@ -49,7 +51,7 @@ async def chat(worker: Worker, request: Request, answer: Answer) -> None:
     body = await request.json()
     _known(body, _FIELDS)
     pack = await packs.pack_of(worker, principal, body)
-    chat_request = _chat_request(body, pack)
+    chat_request = await with_context(_chat_request(body, pack), body, principal.user_id)
     ask, conversation_id = await _ask(worker, principal, body, chat_request)
     if _flag(body, "mock"):
         made = packs.mocked(pack) if pack else {}

@@ -261,7 +261,8 @@ class _Picker:
         for position, item in enumerate(items, 1):
             entry = self.catalogue.by_id(item.entry_id) if item.entry_id is not None else None
             options = {**ranked.options, **item.options}
-            reason = f"number {position} of {name}{how}"
+            instead = f", in the place of {item.label}" if item.stands_in else ""
+            reason = f"number {position} of {name}{how}{instead}"
             self._offer([entry] if entry else [], reason, missing=item.label, options=options)
 
     def _offer(

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from registry.access.principals import Principal
+from registry.catalog.django_registry import DjangoLLMRegistry
 from registry.discovery.apply_overrides import apply_overrides
 from registry.discovery.lab import LabError, measure
 from registry.discovery.overrides import OverridesResolver
@@ -37,6 +39,7 @@ from registry.models import (
     UserSettings,
     Vote,
 )
+from registry.routing.resolve import Ask, resolve
 from registry.usage.ledger import NoLedger
 from tests.discovery.test_own_layers import TwoModels
 from tests.upstream import Play, SeenRequest, Upstream, json_answer, sse
@@ -145,6 +148,20 @@ def test_a_presets_older_names_are_flagged_and_taken_over(openai: Provider, admi
     first = preset.entries.get(position=0)
     assert (first.model, first.model_ref) == (luna, "openai/gpt-6-luna") and "gpt-4.1-mini" in first.note
     assert take_successors(preset, actor=admin) == 0
+
+
+def test_a_module_is_answered_by_todays_successors_where_its_own_models_are_gone(openai: Provider, alice: Any) -> None:
+    luna = model(openai, "gpt-6-luna", quality_tier="cheap")
+    preset = Preset.objects.create(slug="translate", name="T", module="translate", is_module_default=True)
+    for position, name in enumerate(("gpt-4.1-mini", "gpt-4o-mini", "davinci")):
+        PresetEntry.objects.create(
+            preset=preset, position=position, model_ref=f"openai/{name}", options={"temperature": position / 10}
+        )
+    found = resolve(DjangoLLMRegistry(user_id=alice.pk).fresh(), Ask(module="translate"), Principal(user_id=alice.pk))
+    assert [candidate.entry.id for candidate in found.candidates] == [luna.pk]
+    assert "in the place of openai/gpt-4.1-mini" in found.candidates[0].reason
+    assert found.candidates[0].options == {"temperature": 0.0}
+    assert [drop.name for drop in found.dropped] == ["openai/davinci"]
 
 
 # --- recommendations --------------------------------------------------------------------------------------------------
