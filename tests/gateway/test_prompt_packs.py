@@ -186,3 +186,39 @@ def test_an_announcement_is_its_owners_and_expires(hub: Hub, upstream: Upstream,
     assert post(hub, eve, {"model": "desk/qwen", "messages": ASK}).status_code == 404
     late = {"registry_id": "gone", "model": "qwen", "messages": ASK}
     assert post(hub, served, late, "/api/llm/test-call").json()["data"]["provider"] == "stub"
+
+
+# --- context ----------------------------------------------------------------------------------------------------------
+
+
+def test_attached_texts_stand_before_the_question(hub: Hub, upstream: Upstream, served: Someone) -> None:
+    upstream.on("POST", "/v1/chat/completions", json_answer(completion("Pong")))
+    body = {"model": "served-model", "messages": ASK, "context": {"attached": [{"name": "a.md", "text": "Because."}]}}
+    assert post(hub, served, body).status_code == 200
+    turns = upstream.requests[0].json["messages"]
+    assert [turn["role"] for turn in turns] == ["user", "user"]
+    assert turns[0]["content"] == '<document name="a.md">\nBecause.\n</document>' and turns[1]["content"] == "Ping"
+
+
+@pytest.mark.parametrize(
+    ("context", "param"),
+    [
+        ([], "context"),
+        ({"nobody": 1}, "context.nobody"),
+        ({"attached": "x"}, "context.attached"),
+        ({"attached": [{"name": 7, "text": "x"}]}, "context.attached"),
+    ],
+)
+def test_context_that_can_not_be_read_is_refused(hub: Hub, served: Someone, context: Any, param: str) -> None:
+    refused = post(hub, served, {"model": "served-model", "messages": ASK, "context": context})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
+def test_a_provider_set_to_dry_run_is_never_called(hub: Hub, upstream: Upstream, served: Someone) -> None:
+    with rows_at_once(hub, served):
+        dry = make_provider(upstream, "dry", dry_run=True)
+        make_key(dry, "sk-planted-dry-0001")
+        make_model(dry, "dry-model", prices={"input_per_1m": "2", "output_per_1m": "8"})
+    told = post(hub, served, {"provider": "dry", "model": "dry-model", "messages": ASK})
+    assert told.json()["reply"] == "Ping"
+    assert upstream.requests == []
