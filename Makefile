@@ -79,9 +79,9 @@ lock:
 			--no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS) $$name.in -o $$name.txt || exit 1; \
 	done
 
-bench:
-	@if [ -f benchmarks/run.py ]; then $(VENV)/python benchmarks/run.py; \
-	else echo "benchmarks/run.py is not written yet: nothing was measured." >&2; exit 1; fi
+# BENCH="--only nginx,hub --rounds 1" for a short one.
+bench: install
+	@$(VENV)/python -m benchmarks.run $(BENCH)
 
 screenshots: install
 	@if [ -f docs/screenshots.py ]; then $(VENV)/python docs/screenshots.py; \
