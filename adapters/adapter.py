@@ -6,15 +6,17 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Protocol, runtime_checkable
 
-from adapters.base import ProviderCodec
+from adapters.base import ProviderCodec, StreamDecoder
 from adapters.chat_request import Messages, read_chat_request
 from adapters.egress import EgressPolicy, origin_of
 from adapters.errors import LLMError, UnsupportedFeatureError, UpstreamProtocolError
 from adapters.kinds import profile_for
 from adapters.loop_thread import run_sync
+from adapters.passthrough import ChatStreamTap
 from adapters.stub import StubTransport
 from adapters.types import (
     ChatRequest,
@@ -128,14 +130,31 @@ class OpenStream:
         await self._opening.__aexit__(kind, error, trace)
 
     async def __aiter__(self) -> AsyncIterator[tuple[bytes, list[StreamEvent]]]:
-        decoder = self._codec.stream_decoder(self._target)
+        decoder = self.decoder()
         try:
             async for chunk in self._streamed.aiter_bytes():
                 yield chunk, decoder.feed(chunk)
             yield b"", decoder.close()
         except LLMError as error:
-            _name(error, self._target)
+            self.name(error)
             raise
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The raw bytes alone, for who reads them otherwise; errors want a `name`."""
+        return self._streamed.aiter_bytes()
+
+    def decoder(self) -> StreamDecoder:
+        return self._codec.stream_decoder(self._target)
+
+    def name(self, error: LLMError) -> None:
+        """Say in the error which provider and model it came from."""
+        _name(error, self._target)
+
+    def tap(self, *, model: str, answer_id: str) -> ChatStreamTap | None:
+        """What forwards this stream to a client of OpenAI's chat, under these names; None where it can't be."""
+        if self.dialect != "openai.chat" or self._target.profile.tool_call_ids != "any":
+            return None
+        return ChatStreamTap(self._target, model=model, answer_id=answer_id, include_usage=False, ends=False)
 
 
 class Adapter:
@@ -200,10 +219,8 @@ class Adapter:
         target = target or self.target
         codec = self.codec.for_request(request, target)
         wire = codec.build_request(request, target, stream=False)
-        # The first byte of a whole answer comes when the model is done, so only the total deadline has a meaning.
-        timeouts = replace(target.timeouts, first_byte_s=target.timeouts.total_s)
         try:
-            answered = await self._send(wire, target, timeouts, codec)
+            answered = await self._send(wire, target, _of_whole(target.timeouts), codec)
             response = codec.parse_response(answered, target)
         except LLMError as error:
             _name(error, target)
@@ -307,9 +324,8 @@ class Adapter:
     ) -> tuple[ImageResponse, WireResponse]:
         """Send a canonical request and answer the images beside the bytes they came in."""
         target = target or self.target
-        timeouts = replace(target.timeouts, first_byte_s=target.timeouts.total_s)
         try:
-            answered = await self._send(self.codec.build_images(request, target), target, timeouts)
+            answered = await self._send(self.codec.build_images(request, target), target, _of_whole(target.timeouts))
             return self.codec.parse_images(answered, target), answered
         except LLMError as error:
             _name(error, target)
@@ -375,6 +391,12 @@ class Adapter:
         if profile == profile_for(self.target.kind, self.target.model):
             profile = profile_for(self.target.kind, model)
         return replace(self.target, model=model, profile=profile)
+
+
+@lru_cache(maxsize=256)
+def _of_whole(timeouts: Timeouts) -> Timeouts:
+    """A whole answer's first byte comes when the model is done, so only the total deadline has a meaning."""
+    return replace(timeouts, first_byte_s=timeouts.total_s)
 
 
 def _name(error: LLMError, target: Target) -> None:

@@ -34,7 +34,7 @@ from adapters.types import (
     UsageReported,
 )
 
-__all__ = ["OpenAIChatEncoder", "encode_response"]
+__all__ = ["OpenAIChatEncoder", "completion_id", "encode_response"]
 
 # OpenAI knows no word for an answer that ended oddly; "error" is OpenRouter's, and no client takes it for success.
 _FINISH: Final[Mapping[str, str]] = {"other": "stop"}
@@ -187,6 +187,11 @@ class OpenAIChatEncoder:
                     self._created = event.created
                     self._head = self._build_head()
                 return b""
+
+    def continue_at(self, created: int | None) -> None:
+        """Write the rest of an answer whose beginning was forwarded, with its creation time (Unix seconds)."""
+        self._created = created or self._created
+        self._head = self._build_head()
 
     def finish(self) -> bytes:
         usage = encode_usage(self._usage) if self._include_usage and self._usage is not None else None

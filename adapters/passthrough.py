@@ -5,6 +5,7 @@ Only OpenAI's chat dialect so far. Never emits half an event, so that an error e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +19,19 @@ from adapters.streaming import SSEEvent, SSEReader
 from adapters.types import FinishReason, Target, Usage
 from adapters.wire_json import read_json
 
-__all__ = ["ChatStreamTap", "rewrite_model"]
+__all__ = ["ChatStreamTap", "is_said", "read_text", "reshapes", "rewrite_model"]
 
 _DONE = b"[DONE]"
+# What an event must be read for. `"finish_reason":null` and `"usage":null` tell nothing and stand in nearly every one.
+_FINISH = re.compile(rb'"finish_reason": ?"')
+_USAGE = re.compile(rb'"usage": ?[^n ]')
+_NOTABLE = (b'"error"', _DONE, b"\r")
+# Inside a JSON string the quotes would be escaped, so these can only be fields.
+_SAID = re.compile(rb'"(?:content|reasoning_content|refusal|text|data)": ?"[^"]|"(?:tool_calls|function_call)": ?[\[{]')
+_TEXT = re.compile(rb'"(?:content|reasoning_content|refusal|arguments)": ?("(?:[^"\\]|\\.)*")')
+_OTHER_SHAPE = re.compile(
+    rb'"(?:reasoning|reasoning_text|reasoning_details|content)": ?(?:\[|\{)|"reasoning(?:_text)?": ?"'
+)
 
 
 class ChatStreamTap:
@@ -31,20 +42,38 @@ class ChatStreamTap:
     """
 
     __slots__ = (
+        "_answer_id",
         "_done",
+        "_ends",
         "_error",
         "_include_usage",
         "_model",
         "_open",
         "_reader",
+        "_swaps",
         "_target",
         "_usage",
+        "created",
         "finish_reasons",
         "upstream_model",
     )
 
-    def __init__(self, target: Target, *, model: str | None = None, include_usage: bool = True) -> None:
-        """`model` replaces the answer's; without `include_usage` the usage that the hub asked for is taken out."""
+    def __init__(
+        self,
+        target: Target,
+        *,
+        model: str | None = None,
+        answer_id: str | None = None,
+        include_usage: bool = True,
+        ends: bool = True,
+    ) -> None:
+        """`model` and `answer_id` replace the answer's own; without `include_usage` the usage is taken out.
+
+        Without `ends` the `[DONE]` is kept back too: the caller has something to say before it.
+        """
+        self._ends = ends
+        self._answer_id = answer_id
+        self._swaps: list[tuple[bytes, bytes]] | None = [] if model is None and answer_id is None else None
         self._target = target
         self._model = model
         self._include_usage = include_usage
@@ -55,6 +84,7 @@ class ChatStreamTap:
         self._error: LLMError | None = None
         self.finish_reasons: dict[int, FinishReason] = {}
         self.upstream_model: str | None = None
+        self.created: int | None = None
 
     @property
     def usage(self) -> Usage:
@@ -66,8 +96,17 @@ class ChatStreamTap:
             raise self._error
         out: list[bytes] = []
         try:
-            for event in self._reader.feed(data):
-                self._take(event, out)
+            while data:
+                if self._open and not self._done and self._reader.is_empty and (plain := self._plain(data)):
+                    end, passed = plain
+                    out.append(passed)
+                else:
+                    # Up to the answer's first event one by one; then what is left is seen as a whole.
+                    end = len(data) if self._open else data.find(b"\n\n") + 2
+                    end = end if end > 1 else len(data)
+                    for event in self._reader.feed(data if end == len(data) else data[:end]):
+                        self._take(event, out)
+                data = data[end:]
         except LLMError as error:
             self._remember(error)
             if not out:
@@ -88,7 +127,7 @@ class ChatStreamTap:
         except LLMError as error:
             self._remember(error)
             raise
-        if not self._done:
+        if self._ends and not self._done:
             # The dialect's clients wait for it, though some providers leave it out.
             out.append(b"data: [DONE]\n\n")
         return b"".join(out)
@@ -97,6 +136,23 @@ class ChatStreamTap:
         error.provider = error.provider or self._target.provider
         error.model = error.model or self._target.model
         self._error = error
+
+    def _plain(self, data: bytes) -> tuple[int, bytes] | None:
+        """The whole events at the beginning of `data` that tell nothing but text: where they end, and they themselves.
+
+        Taken together, however many: the bytes are searched, not read. None where that can't be told.
+        """
+        stops = [found for mark in _NOTABLE if (found := data.find(mark)) >= 0]
+        stops += [match.start() for mark in (_FINISH, _USAGE) if (match := mark.search(data))]
+        end = data.rfind(b"\n\n", 0, min(stops, default=len(data))) + 2
+        if end < 2 or not data.startswith(b"data:"):
+            return None
+        block = data if end == len(data) else data[:end]
+        events = block.count(b"\n\n")
+        if block.count(b"\n") != 2 * events or block.count(b"\ndata:") != events - 1:
+            return None
+        swapped = self._swapped(block, events)
+        return None if swapped is None else (end, swapped)
 
     def _take(self, event: SSEEvent, out: list[bytes]) -> None:
         data = event.data
@@ -107,10 +163,11 @@ class ChatStreamTap:
             return
         if data.strip().startswith(_DONE):
             self._done = True
-            out.append(b"data: [DONE]\n\n")
+            if self._ends:
+                out.append(b"data: [DONE]\n\n")
             return
         if not self._must_read(event, data):
-            plain = event.raw if self._model is None else self._renamed(event.raw)
+            plain = self._swapped(event.raw, 1)
             if plain is not None:
                 out.append(plain)
                 return
@@ -123,6 +180,8 @@ class ChatStreamTap:
         if not isinstance(chunk, dict):
             raise UpstreamProtocolError("the provider sent a chunk that is no object")
         self._read(chunk)
+        if self._swaps is None:
+            self._learn_swaps(event.raw, chunk)
         rewritten = self._rewrite(chunk)
         if rewritten is None:
             out.append(event.raw if event.raw.endswith((b"\n", b"\r")) else event.raw + b"\n\n")
@@ -138,26 +197,48 @@ class ChatStreamTap:
         if raw.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")):
             out.append(raw)
 
-    def _renamed(self, raw: bytes) -> bytes | None:
-        """The event under the client's name of the model; None when that takes a parser.
+    def _learn_swaps(self, raw: bytes, chunk: Mapping[str, Any]) -> None:
+        """Note how the answer's first event writes what is to be replaced: all its events write it alike."""
+        swaps = []
+        for field, wanted in (("id", self._answer_id), ("model", self._model)):
+            given = chunk.get(field)
+            if wanted is None or given == wanted:
+                continue
+            if not isinstance(given, str) or not given:
+                return
+            for form in (b'"%b":', b'"%b": '):
+                old = form % field.encode() + orjson.dumps(given)
+                if raw.count(old) == 1:
+                    swaps.append((old, form % field.encode() + orjson.dumps(wanted)))
+                    break
+            else:
+                return
+        self._swaps = swaps
+
+    def _swapped(self, events: bytes, count: int) -> bytes | None:
+        """`count` events under the client's names; None when that takes a parser.
 
         Inside a JSON string the quotes would be escaped, so the bytes searched for can only be a field.
         """
-        if self.upstream_model is None or self._model is None:
+        if self._swaps is None:
             return None
-        old = b'"model":' + orjson.dumps(self.upstream_model)
-        return raw.replace(old, b'"model":' + orjson.dumps(self._model)) if raw.count(old) == 1 else None
+        for old, new in self._swaps:
+            if events.count(old) != count:
+                return None
+            events = events.replace(old, new)
+        return events
 
     def _must_read(self, event: SSEEvent, data: bytes) -> bool:
         if not self._open or event.name:
             return True
-        # `"finish_reason":null` stands in nearly every chunk and tells nothing.
-        if b'"error"' in data or b'"finish_reason":"' in data or b'"finish_reason": "' in data:
+        if b'"error"' in data or _FINISH.search(data):
             return True
-        return data.count(b'"usage"') > data.count(b'"usage":null')
+        return _USAGE.search(data) is not None
 
     def _read(self, chunk: Mapping[str, Any]) -> None:
-        model = chunk.get("model")
+        model, created = chunk.get("model"), chunk.get("created")
+        if isinstance(created, int) and created > 0:
+            self.created = created
         if isinstance(model, str) and model:
             self.upstream_model = model
         usage = find_usage(chunk)
@@ -182,12 +263,30 @@ class ChatStreamTap:
         if self._model is not None and "model" in chunk and chunk["model"] != self._model:
             chunk["model"] = self._model
             changed = True
+        if self._answer_id is not None and chunk.get("id") != self._answer_id:
+            chunk["id"] = self._answer_id
+            changed = True
         if not self._include_usage and "usage" in chunk:
             del chunk["usage"]
             changed = True
             if not chunk.get("choices"):
                 return {}  # the chunk that came only because the hub asked for usage
         return chunk if changed else None
+
+
+def is_said(events: bytes) -> bool:
+    """Whether whole events hold anything of an answer, not only its opening."""
+    return _SAID.search(events) is not None
+
+
+def reshapes(events: bytes) -> bool:
+    """Whether whole events hold what the hub's clients get in another shape: they can't be forwarded then."""
+    return _OTHER_SHAPE.search(events) is not None
+
+
+def read_text(events: bytes) -> str:
+    """All that whole events said, of every kind and choice, in order: to be counted, not to be shown."""
+    return "".join(orjson.loads(b"[" + b",".join(_TEXT.findall(events)) + b"]"))
 
 
 def rewrite_model(body: bytes, model: str) -> bytes:

@@ -80,6 +80,11 @@ class SSEReader:
                 raise self._too_long()
         return events
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no part of an event is held."""
+        return not self._buffer
+
     def close(self) -> list[SSEEvent]:
         """Answer what the end of the body completes: the last event, though no blank line follows it."""
         if self._failed:

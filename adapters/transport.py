@@ -12,6 +12,7 @@ import logging
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -100,7 +101,7 @@ class StreamedResponse:
         while True:
             try:
                 # Only a real wait pays for a timer; bytes that are there already are taken without one.
-                chunk = body.read_nowait()
+                chunk = _take_all(body)
                 if not chunk:
                     if body.at_eof():
                         break
@@ -221,10 +222,7 @@ class Transport:
         started_at = loop.time()
         pool = self._pools.get(loop, policy)
         url, parsed = pool.checked(request.url)
-        for name in request.headers:
-            lowered = name.lower()
-            if lowered in _RESERVED_HEADERS or lowered.startswith(_RESERVED_PREFIXES):
-                raise ConfigurationError(f"the header {lowered!r} can't be set")
+        _check_header_names(tuple(request.headers))
         deadline = started_at + min(timeouts.first_byte_s, timeouts.total_s)
         try:
             async with asyncio.timeout_at(deadline):
@@ -253,6 +251,24 @@ class Transport:
         except LLMError:
             response.close()
             raise
+
+
+def _take_all(body: aiohttp.StreamReader) -> bytes:
+    """The bytes that have arrived. aiohttp keeps HTTP chunks apart, and takes as long for one as for all of them."""
+    pieces = body._buffer
+    if len(pieces) > 1 and not body._buffer_offset:
+        joined = b"".join(pieces)
+        pieces.clear()
+        pieces.append(joined)
+    return body.read_nowait()
+
+
+@lru_cache(maxsize=1024)  # calls to one provider bear the same names
+def _check_header_names(names: tuple[str, ...]) -> None:
+    for name in names:
+        lowered = name.lower()
+        if lowered in _RESERVED_HEADERS or lowered.startswith(_RESERVED_PREFIXES):
+            raise ConfigurationError(f"the header {lowered!r} can't be set")
 
 
 def _inflater(encoding: str | None) -> zlib._Decompress | None:

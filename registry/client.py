@@ -5,10 +5,9 @@ The one way in for every call to a model, for the lane and for scripts. With a `
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -218,14 +217,18 @@ class DynamicLLMClient:
         return self._answered(record, resolution, request, response, wire)
 
     async def open_stream(
-        self, ask: Ask, request: ChatRequest, *, principal: Principal, intent: CallIntent
+        self, ask: Ask, request: ChatRequest, *, principal: Principal, intent: CallIntent, forward_as: str | None = None
     ) -> OpenedCall:
-        """A stream whose first events have arrived, from the first candidate that sent any. Raises as `call` does."""
+        """A stream whose first events have arrived, from the first candidate that sent any. Raises as `call` does.
+
+        `forward_as`, an answer's id, asks for OpenAI's chat events as they are where the provider sends such
+        (`OpenedCall.forwards`).
+        """
         record = CallRecord(self.ledger, intent, request)
         resolution = await self._resolved(ask, principal, record)
 
         async def begin(adapter: Adapter, candidate: Candidate) -> OpenedCall:
-            opened = OpenedCall(record, resolution, request)
+            opened = OpenedCall(record, resolution, request, forward_as=forward_as)
             try:
                 await opened.begin(adapter, filled(request, candidate))
             except BaseException:
@@ -387,7 +390,6 @@ class DynamicLLMClient:
         )
         return CallResult(
             reply=response.text,
-            raw=_raw(wire),
             status=wire.status,
             response=response,
             wire=wire,
@@ -420,14 +422,6 @@ async def _counted(adapter: Adapter, request: ChatRequest) -> int | None:
 def new_request_id() -> str:
     """`req_` and 32 hex digits that sort by time."""
     return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
-
-
-def _raw(wire: WireResponse) -> Mapping[str, Any]:
-    try:
-        raw = json.loads(wire.body)
-    except ValueError:
-        return {}
-    return raw if isinstance(raw, dict) else {}
 
 
 def _catalogue_of(registry: LLMRegistry | Catalogue) -> Catalogue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,6 @@ class CallResult:
     """A whole answer: the text, the provider's JSON, tokens and cost, and how it came about."""
 
     reply: str
-    raw: Mapping[str, Any]
     usage: Usage
     status: int
     response: ChatResponse
@@ -26,6 +26,15 @@ class CallResult:
     attempts: int
     resolution: Resolution
     wire: WireResponse | None = field(default=None, repr=False)
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The provider's JSON, read anew each time; empty when it was no object."""
+        try:
+            raw = json.loads(self.wire.body) if self.wire is not None else {}
+        except ValueError:
+            return {}
+        return raw if isinstance(raw, dict) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

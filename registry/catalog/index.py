@@ -105,8 +105,8 @@ class EntryIndex:
         Entries of one rank and owner are alternatives (one upstream id at two providers), cheapest first.
         """
         pairs = [pair for pair in self._names.get(name, ()) if pair[1].owner_id in (None, owner_id)]
-        if not pairs:
-            return []
+        if len(pairs) < 2:
+            return [entry for _, entry in pairs]
         best = min((pair[1].owner_id is None, pair[0]) for pair in pairs)
         same = [entry for rank, entry in pairs if (entry.owner_id is None, rank) == best]
         return sorted(same, key=lambda entry: (not entry.is_active, entry.cost_order))

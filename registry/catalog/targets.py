@@ -15,6 +15,7 @@ from registry.catalog.entries import CredentialEntry, LLMEntry, ProviderEntry, S
 from registry.catalog.environment import EnvironmentOverride, default_timeout_s, environment_key, override_of
 
 NO_OVERRIDE = EnvironmentOverride()
+_origin_of = lru_cache(maxsize=4096)(origin_of)  # a text's origin never changes; each call asks for it
 
 
 def endpoint_of(entry: LLMEntry) -> ProviderEntry:
@@ -98,7 +99,8 @@ def _auth_type(auth_type: str, key: Secret) -> Literal["bearer", "api_key", "non
 
 def check_bound(credential: CredentialEntry, provider: ProviderEntry) -> None:
     """A stored key goes to the origin it was entered for and nowhere else. Raises ConfigurationError."""
-    if credential.origin != (origin_of(address_of(provider)) if address_of(provider) else ""):
+    address = address_of(provider)
+    if credential.origin != (_origin_of(address) if address else ""):
         raise ConfigurationError("The stored key belongs to another address. Enter it again.", provider=provider.slug)
 
 

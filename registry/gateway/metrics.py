@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import Counter, Histogram
 
 REQUESTS = Counter("llmhub_lane_requests_total", "Requests that the lane answered.", ["route", "status"])
@@ -15,5 +17,15 @@ SECONDS = Histogram(
 
 def count(route: str, status: int, seconds: float) -> None:
     """Note one answered request; `status` 499 is a client that left."""
-    REQUESTS.labels(route, str(status)).inc()
-    SECONDS.labels(route).observe(seconds)
+    _requests(route, status).inc()
+    _seconds(route).observe(seconds)
+
+
+@cache
+def _requests(route: str, status: int) -> Counter:
+    return REQUESTS.labels(route, str(status))
+
+
+@cache
+def _seconds(route: str) -> Histogram:
+    return SECONDS.labels(route)

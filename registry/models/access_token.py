@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from typing import Any, ClassVar
@@ -76,7 +75,7 @@ class AccessToken(RegistryRow, Record):
 
 def digest_of(plaintext: str) -> str:
     """HMAC-SHA-256 under the site's secret key: a stolen table alone proves no token."""
-    return hmac.new(settings.SECRET_KEY.encode(), b"access-token:" + plaintext.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(settings.SECRET_KEY.encode(), b"access-token:" + plaintext.encode(), "sha256").hex()
 
 
 def prefix_of(plaintext: str) -> str | None:

@@ -141,9 +141,9 @@ class CallRecord:
         self.settled = True
         self.usage, source, self.cost = self._account(state, usage, delivered, error, images)
         sent = self.candidate is not None and self.tries > 0
-        outcome = self._outcome(state, error=error) if sent else None
-        if outcome is not None:
-            outcome = replace(outcome, usage=self.usage if source != "none" else None, cost=self.cost)
+        outcome = None
+        if sent:
+            outcome = self._outcome(state, error=error, usage=self.usage if source != "none" else None, cost=self.cost)
         self.ledger.settle(
             self.intent,
             Settlement(
@@ -194,7 +194,9 @@ class CallRecord:
         price = self.candidate.entry.price_at()
         return cost_of(usage, price, fee_percent=provider.fee_percent, images=images, estimated=estimated)
 
-    def _outcome(self, state: CallState, *, error: LLMError | None = None) -> TryOutcome:
+    def _outcome(
+        self, state: CallState, *, error: LLMError | None = None, usage: Usage | None = None, cost: Cost | None = None
+    ) -> TryOutcome:
         status = error.upstream_status if error is not None else self._upstream_status
         return TryOutcome(
             number=self.tries,
@@ -204,6 +206,8 @@ class CallRecord:
             upstream_request_id=((error.upstream_request_id if error else None) or self._upstream_request_id)[:200],
             latency_ms=_since_ms(self._try_started),
             first_token_ms=self._first_token_ms(self._try_started),
+            usage=usage,
+            cost=cost,
         )
 
     def _first_token_ms(self, since: float) -> int | None:
