@@ -37,6 +37,8 @@ LLMHUB_DISCOVERY_APPLY = env_bool("LLMHUB_DISCOVERY_APPLY", False)
 LLMHUB_WORKERS = env_int("LLMHUB_WORKERS", 1, minimum=1, maximum=64)
 LLMHUB_JOURNAL_DIR = env_path("LLMHUB_JOURNAL_DIR", DATA_DIR / "journal")
 LLMHUB_METRICS_DIR = DATA_DIR / "metrics"
+# How long a client may take to send a whole request to the lane.
+LLMHUB_BODY_TIMEOUT_S = env_int("LLMHUB_BODY_TIMEOUT_S", 60, minimum=1, maximum=3600)
 # How long open streams may go on after SIGTERM.
 LLMHUB_DRAIN_S = env_int("LLMHUB_DRAIN_S", 30, minimum=1, maximum=3600)
 # How long a worker that cannot reach the database serves from what it has.

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -128,6 +130,13 @@ class Supervisor:
             child.start()
 
 
+def allow_open_files() -> None:
+    """As many as the system lets us: a thousand open streams are two thousand sockets, and 1024 is a common default."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def die_with_parent() -> None:
     """On Linux this process gets SIGTERM when its parent dies, even by SIGKILL, so a killed hub leaves no orphan."""
     if sys.platform == "linux":
@@ -150,6 +159,7 @@ def main() -> int:
     parser.add_argument("--discover-apply", action="store_true")
     options = parser.parse_args()
     os.environ["LLMHUB_SUPERVISED"] = "1"
+    allow_open_files()
     shown_host = f"[{options.host}]" if ":" in options.host else options.host
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 (a lookup, no bind)
     recorder = Child("recorder", [sys.executable, "manage.py", "run_recorder"]) if options.recorder else None

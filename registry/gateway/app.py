@@ -122,4 +122,5 @@ async def refuse(answer: Answer, request: Request, error: LLMError) -> None:
         answer.set("www-authenticate", 'Bearer realm="llmhub"')
     if error.retry_after_s is not None:
         answer.set("retry-after", str(max(1, round(error.retry_after_s))))
+    answer.set("x-should-retry", "true" if error.retryable else "false")
     await answer.json(error.status, codec_of(request).encode_error(error, request_id=request.id))

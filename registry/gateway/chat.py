@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from adapters.base import ClientCodec, ClientRequest, StreamEncoder
 from adapters.errors import LLMError
 from adapters.openai_chat_client import OpenAIChatClientCodec
+from adapters.openai_chat_encode import OpenAIChatEncoder, completion_id
 from adapters.types import ChatRequest, Usage, UsageReported
 from registry.access.principals import Principal
 from registry.gateway.calls import ask_of, intent_of, name_candidate, take_fallbacks, take_requirements
+from registry.gateway.draining import ShuttingDown, open_calls
 from registry.gateway.http import EVENT_STREAM, Answer, Request, unless_gone
 from registry.gateway.worker import Worker
 from registry.results import CallResult
@@ -109,19 +112,31 @@ async def _stream(
     principal: Principal,
     intent: CallIntent,
 ) -> None:
-    opened = await worker.client.open_stream(ask, chat, principal=principal, intent=intent)
+    forward_as = completion_id(request.id) if codec is CODEC else None
+    opened = await worker.client.open_stream(ask, chat, principal=principal, intent=intent, forward_as=forward_as)
     async with opened:
         name = opened.candidate.entry.name
         encoder = codec.stream_encoder(request_id=request.id, model=name, include_usage=chat.include_usage)
         name_candidate(answer, opened.candidate, opened.record.tries)
         await answer.start(200, EVENT_STREAM)
         try:
-            async for _, events in opened:
-                data = b"".join([encoder.encode(event) for event in events])
-                if data:
+            if opened.forwards:
+                async for data in opened.forwarded():
                     await answer.piece(data)
+            else:
+                async for _, events in opened:
+                    if data := b"".join([encoder.encode(event) for event in events]):
+                        await answer.piece(data)
         except LLMError as error:
             await answer.end(encoder.error(error, request_id=request.id))
+            return
+        except asyncio.CancelledError:
+            here = asyncio.current_task()
+            if here is None or not open_calls.is_cut(here) or here.uncancel() > 0:
+                raise
+            ending = ShuttingDown()
+            opened.cut(ending)
+            await answer.end(encoder.error(ending, request_id=request.id))
             return
         await answer.end(_closing(opened, encoder))
 
@@ -129,6 +144,8 @@ async def _stream(
 def _closing(opened: OpenedCall, encoder: StreamEncoder) -> bytes:
     """The last usage with what it cost, which is known only now, and the dialect's own end."""
     last = b""
+    if opened.forwards and isinstance(encoder, OpenAIChatEncoder):
+        encoder.continue_at(opened.created)
     if opened.usage.reported:
         last = encoder.encode(UsageReported(usage=with_cost(opened.usage, opened.record.cost)))
     return last + encoder.finish()

@@ -11,6 +11,7 @@ import orjson
 from django.conf import settings
 
 from adapters.errors import InvalidRequestError
+from registry.gateway.draining import ShuttingDown, open_calls
 
 JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (
@@ -22,6 +23,11 @@ EVENT_STREAM = (
 
 class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
+
+
+class BodyTooSlow(InvalidRequestError):
+    code = "request_timeout"
+    status = 408
 
 
 class BodyTooLarge(InvalidRequestError):
@@ -55,10 +61,18 @@ class Request:
         return {name: values[-1] for name, values in parsed.items()}
 
     async def body(self) -> bytes:
-        """Read the body whole. Raises BodyTooLarge, ClientGone."""
+        """Read the body whole. Raises BodyTooLarge, BodyTooSlow, ClientGone."""
         limit: int = settings.LLMHUB_MAX_BODY_BYTES
         if _declared_length(self.headers) > limit:
             raise BodyTooLarge(f"The request is larger than {limit} bytes.")
+        deadline_s: int = settings.LLMHUB_BODY_TIMEOUT_S
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await self._read(limit)
+        except TimeoutError:
+            raise BodyTooSlow(f"The request did not arrive whole within {deadline_s} s.") from None
+
+    async def _read(self, limit: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -136,25 +150,40 @@ class Answer:
 
 def header_safe(value: str) -> bytes:
     """A header value in visible ASCII; other characters become `?`."""
+    if value.isascii() and value.isprintable():
+        return value[:300].encode()
     return "".join(char if " " <= char <= "~" else "?" for char in value)[:300].encode()
 
 
 async def unless_gone(request: Request, work: Any) -> Any:
-    """Await `work`, cancelled at once when the client leaves first; then raises ClientGone after it has ended."""
-    task = asyncio.ensure_future(work)
+    """Await `work`, cancelled at once when the client leaves first; then raises ClientGone after it has ended.
+
+    Raises ShuttingDown when it was cut by the worker's end.
+    """
+    here = asyncio.current_task()
+    assert here is not None
+    open_calls.tasks.add(here)
     watch = asyncio.ensure_future(request.gone())
+    gone = over = False
+
+    def leave(_: object) -> None:
+        nonlocal gone
+        if not over and not watch.cancelled():
+            gone = True
+            here.cancel()
+
+    watch.add_done_callback(leave)
     try:
-        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        task.cancel()
-        try:
-            await task
-        except asyncio.CancelledError:
-            pass
-        raise ClientGone
+        return await work
     except asyncio.CancelledError:
-        task.cancel()
+        # Cancelled by the client's leaving alone: somebody else's cancelling goes on upward.
+        if gone and here.uncancel() == 0:
+            raise ClientGone from None
+        if open_calls.is_cut(here) and here.uncancel() == 0:
+            raise ShuttingDown from None
         raise
     finally:
+        open_calls.tasks.discard(here)
+        open_calls.cut.discard(here)
+        over = True  # the callback may be on its way already
         watch.cancel()

@@ -69,6 +69,8 @@ async def find_model(worker: Worker, principal: Principal, name: str) -> LLMEntr
 
 def encode_model(entry: LLMEntry) -> dict[str, Any]:
     """One row of the list. Prices are USD per token as decimal text, the way OpenRouter gives them."""
+    takes = ["text", "image"] if entry.capability("vision") == "yes" else ["text"]
+    gives = "image" if entry.capability("images") == "yes" else "text"
     body: dict[str, Any] = {
         "id": entry.name,
         "object": "model",
@@ -79,8 +81,9 @@ def encode_model(entry: LLMEntry) -> dict[str, Any]:
         "description": entry.description,
         "context_length": entry.context_length,
         "architecture": {
-            "input_modalities": ["text", *(["image"] if entry.capability("vision") == "yes" else [])],
-            "output_modalities": ["image"] if entry.capability("images") == "yes" else ["text"],
+            "input_modalities": takes,
+            "output_modalities": [gives],
+            "modality": f"{'+'.join(takes)}->{gives}",
         },
         "pricing": _prices(entry),
         "top_provider": {"context_length": entry.context_length, "max_completion_tokens": entry.max_output_tokens},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from registry.access.principals import Principal, TokenEntry
 from registry.access.tokens import TokenError, check_network, check_scope, prefix_of, verify
 from registry.catalog.snapshot import shared_snapshot
 from registry.client import DynamicLLMClient
+from registry.gateway.draining import drain_on_sigterm, is_server_process
 from registry.gateway.http import Request
 from registry.usage.journal import journal_of
 
@@ -65,6 +67,9 @@ class Worker:
             async with self._first_load:
                 if self._refreshing is None:
                     await self._refresh()
+                    if is_server_process():
+                        drain_on_sigterm(settings.LLMHUB_DRAIN_S)
+                        _settle_memory()
                     self._refreshing = asyncio.create_task(self._keep_fresh())
         if self.snapshot.age_s > settings.LLMHUB_STALE_LIMIT_S:
             raise Unavailable("The hub's database can't be reached.", retry_after_s=5)
@@ -129,6 +134,16 @@ class Worker:
                 await self._refresh()
             except Exception:
                 log.exception("The registry's change log could not be applied.")
+
+
+def _settle_memory() -> None:
+    """What lives as long as the worker is not looked through again, and what a call leaves is looked for rarely.
+
+    Calls make no cycles worth an early hunt; by default one runs every few requests and walks the whole registry.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _with_connection(work: Any, args: tuple[Any, ...]) -> Any:

@@ -81,8 +81,8 @@ def free_port() -> int:
             return port
 
 
-def start_hub(folder: Path, *, workers: int = 1) -> Hub:
-    """Start granian on a free port, and the recorder. The caller stops it."""
+def start_hub(folder: Path, *, workers: int = 1, **more: str) -> Hub:
+    """Start granian on a free port, and the recorder; `more` goes into their environment. The caller stops it."""
     port = free_port()
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "LLMHUB_", "COV_"))
@@ -95,6 +95,7 @@ def start_hub(folder: Path, *, workers: int = 1) -> Hub:
         "LLMHUB_DATA_DIR": str(folder),
         "LLMHUB_JOURNAL_DIR": str(folder / "journal"),
         "LLMHUB_LOG_LEVEL": "debug",
+        **more,
     }
     hub = Hub(f"http://127.0.0.1:{port}", folder / "journal", folder / "hub.log", environment)
     server = [sys.executable, "-m", "granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", str(port)]
