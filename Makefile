@@ -14,14 +14,16 @@ COVERAGE_FLAGS = $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COV
 # Every command here starts Python anew, which takes four times as long without its bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run install test lint types imports migrations test-sqlite test-postgres test-live coverage fuzz lock bench \
-	screenshots format
+.PHONY: help run install test lint types imports migrations test-sqlite \
+	test-postgres test-live test-faults ledger-proof coverage fuzz lock bench screenshots format
 
 help:
 	@echo "make run          install, prepare and serve on http://127.0.0.1:$${PORT:-8000}"
 	@echo "make test         every check and test, on SQLite and on PostgreSQL"
 	@echo "make test-live    compile llama.cpp's server once (about four minutes) and test against it"
 	@echo "make fuzz         a million damaged streams through the decoders (an hour on two cores)"
+	@echo "make test-faults  kills, outages and bad upstreams, those that take minutes too (docs/faults.md)"
+	@echo "make ledger-proof the ledger against the upstream's own count, under kills and outages"
 	@echo "make lint types imports migrations test-sqlite test-postgres coverage   parts of make test"
 	@echo "make format lock  rewrite the code's layout; the locked requirements"
 	@echo "make bench        the comparison with other gateways"
@@ -54,11 +56,20 @@ migrations: install
 	DATABASE_URL=sqlite://:memory: $(VENV)/python manage.py makemigrations --check --dry-run
 
 test-sqlite: install
-	$(PYTEST) -m "not live" $(COVERAGE_FLAGS)
+	$(PYTEST) -m "not live and not slow_faults" $(COVERAGE_FLAGS)
 
 # The adapters and the start-up know no database: they ran in test-sqlite.
 test-postgres: install
-	$(PYTEST) -p tests.postgres_plugin -m "not live and not browser" --ignore=tests/adapters --ignore=tests/llmhub/startup
+	$(PYTEST) -p tests.postgres_plugin -m "not live and not browser and not slow_faults" --ignore=tests/adapters --ignore=tests/llmhub/startup
+
+# Kills, outages and bad upstreams, those that take minutes too; docs/faults.md lists them.
+test-faults: install
+	$(PYTEST) -m "faults or slow_faults" tests/faults tests/usage
+	$(PYTEST) tests/gateway/test_upstream_faults.py tests/adapters/test_transport_faults.py
+
+# PROOF="--requests 100000 --kills 20 --outages 5 --outage-s 60" for the whole of it: an hour or so.
+ledger-proof: install
+	$(VENV)/python -W ignore -m tests.faults.ledger_proof $(PROOF)
 
 coverage:
 	@$(MAKE) --no-print-directory test-sqlite COVERAGE=1

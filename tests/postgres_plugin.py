@@ -12,12 +12,18 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROLE = "llmhub"
 
 
 def start() -> str:
-    """The address of a fresh server with a role that is no superuser, gone when this process ends."""
+    """The address of a fresh server, gone when this process ends."""
+    return start_server()[0]
+
+
+def start_server() -> tuple[str, Any]:
+    """A fresh server with a role that is no superuser: its address and the package's handle on it."""
     data_dir = Path(tempfile.mkdtemp(prefix="llmhub-postgres-"))
     # First, so that it runs last: the package's own clean-up makes its lock's folder once more.
     atexit.register(shutil.rmtree, data_dir, ignore_errors=True)
@@ -49,7 +55,7 @@ def start() -> str:
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {name} = off")
         connection.execute("SELECT pg_reload_conf()")
-    return f"postgresql://{ROLE}@/{ROLE}?host={server.get_postmaster_info().socket_dir}"
+    return f"postgresql://{ROLE}@/{ROLE}?host={server.get_postmaster_info().socket_dir}", server
 
 
 if not os.environ.get("LLMHUB_TEST_DATABASE_URL"):

@@ -6,9 +6,7 @@ Rows are committed, so each test names its rows for itself and `clean` takes all
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -39,6 +37,7 @@ from registry.models import (
     UsageRollup,
     User,
 )
+from tests.gateway.ports import free_port
 from tests.upstream import Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,18 +66,6 @@ class Hub:
     def client(self, token: str | None = None, **kwargs: Any) -> httpx.Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=self.base_url, headers=headers, timeout=20, trust_env=False, **kwargs)
-
-
-def free_port() -> int:
-    """A port below the range that the system hands out: granian takes it seconds later, when it must still be free."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def start_hub(folder: Path, *, workers: int = 1, **more: str) -> Hub:
