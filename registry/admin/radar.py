@@ -14,6 +14,8 @@ from registry.admin.base import admins_only
 from registry.discovery.radar import AHEAD_DAYS, missing_ranks, remap, retirements, take_successors
 from registry.models import LLMModel, Preset
 
+SHOWN = 200  # models that go away on the page, and models to choose from for each
+
 
 @require_GET
 @admins_only
@@ -22,9 +24,9 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "Models that go away",
-        "found": retirements(),
+        "found": retirements()[:SHOWN],
         "missing": missing_ranks(),
-        "choices": choices[:1000],
+        "choices": choices[:SHOWN],
         "ahead_days": AHEAD_DAYS,
     }
     return TemplateResponse(request, "admin/retirements.html", context)
