@@ -11,7 +11,7 @@ from adapters.errors import LLMError, UpstreamProtocolError, UpstreamUnavailable
 from adapters.openai_errors import error_in_body
 from adapters.openai_messages import DIALECT
 from adapters.openai_usage import find_usage, merge_usage, parse_usage
-from adapters.streaming import SSEEvent, SSEReader, ToolCallAssembler
+from adapters.streaming import MAX_EVENT_BYTES, SSEEvent, SSEReader, ToolCallAssembler
 from adapters.types import (
     AudioPart,
     ChatResponse,
@@ -134,13 +134,18 @@ def read_response(body: Any, target: Target) -> ChatResponse:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         raise _protocol_error("answered without any choice", target)
+    by_index: dict[int, Choice] = {}
+    for position, item in enumerate(choices):
+        if isinstance(item, dict):
+            choice = _read_choice(item, position, target)
+            by_index.setdefault(choice.index, choice)  # a second one under the same index is a repetition
     raw_usage = find_usage(body)
     rest = {name: value for name, value in body.items() if name not in _KNOWN_TOP and value is not None}
     created = body.get("created")
     return ChatResponse(
         id=_string(body.get("id")),
         model=_string(body.get("model")) or target.model,
-        choices=tuple(_read_choice(item, n, target) for n, item in enumerate(choices) if isinstance(item, dict)),
+        choices=tuple(by_index.values()),
         usage=parse_usage(raw_usage) if raw_usage else Usage(),
         created=created if isinstance(created, int) and created > 0 else None,
         provider_metadata={DIALECT: rest} if rest else {},
@@ -266,7 +271,7 @@ def _tool_deltas(message: Mapping[str, Any]) -> list[Any]:
 class _OpenChoice:
     """State of one choice of a stream."""
 
-    __slots__ = ("finished", "reasoning_field", "said_anything", "tools")
+    __slots__ = ("finished", "reasoning_field", "tools")
 
     def __init__(self, index: int, target: Target) -> None:
         self.tools = ToolCallAssembler(choice=index, dialect=DIALECT, id_form=target.profile.tool_call_ids)
@@ -300,11 +305,13 @@ class OpenAIChatDecoder:
             self._seen_bytes = True
             if data[:1] in (b"{", b"["):
                 self._body = bytearray()
-        if self._body is not None:
-            self._body += data
-            return []
         events: list[StreamEvent] = []
         try:
+            if self._body is not None:
+                self._body += data
+                if len(self._body) > MAX_EVENT_BYTES:
+                    raise _protocol_error("sent a body that is too long", self._target)
+                return []
             for event in self._reader.feed(data):
                 self._take(event, events)
         except LLMError as error:
@@ -400,7 +407,7 @@ class OpenAIChatDecoder:
         thoughts = ""
         if content and not isinstance(content, str):
             content, thoughts = _split_content(content)
-        if len(delta) > 1 or not content:  # anything but a bare piece of text
+        if len(delta) > 1 or not content or thoughts:  # anything but a bare piece of text
             reasoning, choice.reasoning_field = _reasoning(
                 delta, self._target.profile.reasoning_fields, choice.reasoning_field
             )
