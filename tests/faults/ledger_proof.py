@@ -31,6 +31,8 @@ from tests.upstream import Pause, Play, Reset, SeenRequest, Upstream, chunked, j
 
 HANG_UPS, RESETS = 0.10, 0.05
 OUTPUT_TOKENS = 7
+# Refused before a call began: no worker listened, or a new one had no database to begin from. Sent again.
+NEVER_TAKEN = {"never taken", "503"}
 UNSURE = {"abandoned", "aborted", "error", "timeout"}  # may have been written down and never have arrived
 
 
@@ -86,11 +88,17 @@ class Load:
             fate = self.chance.random()
             hangs_up, reset = fate < HANG_UPS, HANG_UPS <= fate < HANG_UPS + RESETS
             streamed = self.chance.random() < 0.5
-            try:
-                ended = await self._send(session, number, streamed=streamed, hangs_up=hangs_up, reset=reset)
-            except (aiohttp.ClientError, OSError, TimeoutError):
-                ended = "broken off"
-                await asyncio.sleep(0.1)  # a worker that was killed takes a moment to come back
+            ended = "never taken"
+            while ended in NEVER_TAKEN:
+                try:
+                    ended = await self._send(session, number, streamed=streamed, hangs_up=hangs_up, reset=reset)
+                except aiohttp.ClientConnectorError:
+                    ended = "never taken"
+                except (aiohttp.ClientError, OSError, TimeoutError):
+                    ended = "broken off"
+                if ended in NEVER_TAKEN:
+                    self.counted.answers[f"{ended}, sent again"] += 1
+                    await asyncio.sleep(0.2)
             self.counted.answers[ended] += 1
 
     async def _send(

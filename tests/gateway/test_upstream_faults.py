@@ -57,17 +57,18 @@ ERROR = b'data: {"error": {"message": "out of memory at 10.0.0.7", "type": "serv
 
 @pytest.fixture
 def served(hub: Hub, upstream: Upstream, someone: Someone) -> Someone:
-    """A priced model `served-model` whose provider may take one second in all."""
+    """Two priced models at the same upstream: `patient`, and `hasty`, whose provider may take three seconds in all."""
     with rows_at_once(hub, someone):
         open_loopback()
-        provider = make_provider(upstream, "loop", timeout_s=1)
-        make_key(provider, "sk-planted-of-the-faults")
-        make_model(provider, "served-model", prices={"input_per_1m": "2", "output_per_1m": "8"})
+        for name, timeout_s in (("hasty", 3), ("patient", 60)):
+            provider = make_provider(upstream, name, timeout_s=timeout_s)
+            make_key(provider, "sk-planted-of-the-faults")
+            make_model(provider, name, prices={"input_per_1m": "2", "output_per_1m": "8"})
     return someone
 
 
-def ask(hub: Hub, someone: Someone, *, stream: bool) -> Any:
-    body = {"model": "served-model", "stream": stream, "messages": [{"role": "user", "content": "Hi"}]}
+def ask(hub: Hub, someone: Someone, *, stream: bool, model: str = "patient") -> Any:
+    body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hi"}]}
     with hub.client(someone.token) as client:
         return client.post(PATH, json=body)
 
@@ -92,7 +93,7 @@ def test_a_broken_stream_ends_in_an_error_and_never_in_success(
 ) -> None:
     play, state = BROKEN_STREAMS[name]
     upstream.on("POST", PATH, play)
-    got = ask(hub, served, stream=True)
+    got = ask(hub, served, stream=True, model="hasty" if state == "timeout" else "patient")
     assert got.status_code == 200 and "half" in got.text
     assert "[DONE]" not in got.text and '"finish_reason":"stop"' not in got.text
     assert json.loads(got.text.strip().rsplit("data: ", 1)[1])["error"]["message"]
@@ -140,7 +141,7 @@ BROKEN_ANSWERS: dict[str, tuple[Play, int]] = {
 def test_a_broken_answer_is_502_or_504_and_settled(name: str, hub: Hub, upstream: Upstream, served: Someone) -> None:
     play, status = BROKEN_ANSWERS[name]
     upstream.on("POST", PATH, play)
-    got = ask(hub, served, stream=False)
+    got = ask(hub, served, stream=False, model="hasty" if status == 504 else "patient")
     assert got.status_code == status, got.text
     assert got.json()["error"]["message"]
     row = usage_of(got.headers["x-request-id"])
@@ -149,7 +150,7 @@ def test_a_broken_answer_is_502_or_504_and_settled(name: str, hub: Hub, upstream
 
 
 def test_a_refused_connection_is_502(hub: Hub, upstream: Upstream, served: Someone) -> None:
-    provider = Provider.objects.get(slug="loop")
+    provider = Provider.objects.get(slug="patient")
     with rows_at_once(hub, served):
         provider.base_url = f"http://127.0.0.1:{unused_port()}/v1"
         provider.auth_type = "none"

@@ -75,7 +75,7 @@ def test_a_deletion_that_meets_the_recorder_waits_and_succeeds(
         """In the recorder's transaction, when its rows are written and not yet committed."""
         deletions.append(Elsewhere(row.delete))
         if connection.vendor == "postgresql":
-            wait_until(somebody_waits_for_a_lock)
+            wait_until(somebody_waits_for_a_lock, within_s=60)
 
     with Recorder(folder, on_settled=[delete_now]) as recorder:
         assert recorder.drain().settled == 1
