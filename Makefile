@@ -15,7 +15,7 @@ COVERAGE_FLAGS = $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COV
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run install test lint types imports migrations test-sqlite \
-	test-postgres test-live test-faults ledger-proof coverage fuzz lock bench screenshots format
+	test-postgres test-live test-faults ledger-proof coverage fuzz lock bench soak screenshots format
 
 help:
 	@echo "make run          install, prepare and serve on http://127.0.0.1:$${PORT:-8000}"
@@ -27,6 +27,7 @@ help:
 	@echo "make lint types imports migrations test-sqlite test-postgres coverage   parts of make test"
 	@echo "make format lock  rewrite the code's layout; the locked requirements"
 	@echo "make bench        the comparison with other gateways"
+	@echo "make soak         half an hour of steady load: memory and the ledger"
 
 run:
 	@exec $(PYTHON) llmhub/bootstrap.py run
@@ -93,6 +94,10 @@ lock:
 # BENCH="--only nginx,hub --rounds 1" for a short one.
 bench: install
 	@$(VENV)/python -m benchmarks.run $(BENCH)
+
+# SOAK="--minutes 2" for a short one.
+soak: install
+	@$(VENV)/python -m benchmarks.soak $(SOAK)
 
 screenshots: install
 	@if [ -f docs/screenshots.py ]; then $(VENV)/python docs/screenshots.py; \
