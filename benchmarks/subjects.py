@@ -97,7 +97,7 @@ def hub(upstream_url: str, folder: Path) -> Iterator[Subject]:
             name="LLM Hub",
             target=target,
             version=_first_line(["git", "describe", "--tags", "--always", "--dirty"]),
-            switched_on="tokens, limits, two budgets, prices, a stored key, egress rules, usage journal, recorder",
+            switched_on="tokens, prices, a stored key, egress rules, journal, recorder; limits, budgets as rows",
             pids=tuple(granian),
             recorder_pids=recorder,
             folder=home,
