@@ -246,6 +246,8 @@ def encode_error_body(error: LLMError, *, request_id: str) -> dict[str, Any]:
     kind = _TYPE_BY_STATUS.get(error.status, "api_error")
     if isinstance(error, UpstreamUnavailableError) and error.upstream_status in (503, 529):
         kind = "overloaded_error"
+    elif error.code == "insufficient_quota":  # the hub's own: a budget is spent
+        kind = "billing_error"
     body: dict[str, Any] = {"type": kind, "message": message, "details": {"error_code": error.code}}
     if error.param and error.param not in message:
         body["message"] = f"{error.param}: {message}"

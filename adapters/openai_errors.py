@@ -307,6 +307,8 @@ def _client_type_and_code(error: LLMError) -> tuple[str, str]:
             return "rate_limit_error", "rate_limit_exceeded"
         case QuotaExceededError():
             return "insufficient_quota", "insufficient_quota"
+        case _ if error.code == "insufficient_quota":  # the hub's own: a budget is spent
+            return "insufficient_quota", error.code
         case _:
             return _TYPE_BY_STATUS.get(error.status, "api_error"), error.code
 

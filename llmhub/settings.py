@@ -39,12 +39,18 @@ LLMHUB_JOURNAL_DIR = env_path("LLMHUB_JOURNAL_DIR", DATA_DIR / "journal")
 LLMHUB_METRICS_DIR = DATA_DIR / "metrics"
 # How long a client may take to send a whole request to the lane.
 LLMHUB_BODY_TIMEOUT_S = env_int("LLMHUB_BODY_TIMEOUT_S", 60, minimum=1, maximum=3600)
+# Counters that this node's workers share; nothing that must be kept.
+LLMHUB_LIMITS_DIR = DATA_DIR / "limits"
 # How long open streams may go on after SIGTERM.
 LLMHUB_DRAIN_S = env_int("LLMHUB_DRAIN_S", 30, minimum=1, maximum=3600)
 # How long a worker that cannot reach the database serves from what it has.
 LLMHUB_STALE_LIMIT_S = env_int("LLMHUB_STALE_LIMIT_S", 900, minimum=1)
 LLMHUB_MAX_BODY_BYTES = 20 * MIB
 VALKEY_URL = env_secret("VALKEY_URL")
+# Who may call a model whose price nobody knows: allow (everybody), unbudgeted (those whom no budget limits), refuse.
+LLMHUB_UNPRICED: Any = env_str("LLMHUB_UNPRICED", "unbudgeted").lower()
+if LLMHUB_UNPRICED not in ("allow", "unbudgeted", "refuse"):
+    raise ImproperlyConfigured("LLMHUB_UNPRICED must be allow, unbudgeted or refuse.")
 
 # --- Django ------------------------------------------------------------------------------------------------------
 

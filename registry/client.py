@@ -32,6 +32,7 @@ from registry.catalog.protocol import LLMRegistry
 from registry.catalog.targets import build_adapter
 from registry.results import CallResult, EmbeddingResult, ImageResult, TokenCount
 from registry.routing.fill import filled, needs_of
+from registry.routing.guard import Guard
 from registry.routing.health import Health
 from registry.routing.refusal import NoCandidateError as NoCandidateError
 from registry.routing.refusal import missed, refusal
@@ -54,7 +55,7 @@ class DynamicLLMClient:
         registry: LLMRegistry | Catalogue,
         *,
         ledger: Ledger | None = None,
-        limits: Sequence[Gate] = (),
+        limits: Sequence[Gate] | Guard = (),
         transport: Transport | None = None,
         keys: KeySource | None = None,
         principal: Principal | None = None,
@@ -67,8 +68,9 @@ class DynamicLLMClient:
         self.catalogue: Catalogue = _catalogue_of(registry)
         self.ledger = ledger or _ledger_of(registry)
         self.health = health or Health()
-        self.tries = Tries(self.health, self._adapter)
-        self.gates: tuple[Gate, ...] = (self.health.gate, *limits)
+        self.guard = limits if isinstance(limits, Guard) else None
+        self.tries = Tries(self.health, self._adapter, self.guard)
+        self.gates: tuple[Gate, ...] = (self.health.gate, *((limits.gate,) if isinstance(limits, Guard) else limits))
         self.transport = transport or shared_transport()
         self.keys = keys or _keys_of(registry)
         self.principal = principal or Principal(user_id=getattr(registry, "user_id", None))
@@ -310,12 +312,28 @@ class DynamicLLMClient:
             resolution = self._resolve(ask, principal)
         return resolution
 
-    async def _resolved(self, ask: Ask, principal: Principal, record: CallRecord) -> Resolution:
+    async def resolve_looked(self, ask: Ask, principal: Principal) -> Resolution:
+        """As `resolve_fresh`, for who only looks: asks how the budgets stand, which a call learns when it reserves."""
         resolution = await self.resolve_fresh(ask, principal)
-        if not resolution.candidates:
-            error = refusal(resolution, ask)
+        if self.guard is not None and self.guard.rules.budgets:
+            await self.guard.look(resolution.candidates, principal)
+            resolution = self._resolve(ask, principal)
+        return resolution
+
+    async def _resolved(self, ask: Ask, principal: Principal, record: CallRecord) -> Resolution:
+        try:
+            if self.guard is not None and (entry := self.guard.enter(principal, record.request)) is not None:
+                record.hold(entry)
+                record.headers = entry.standing.headers()
+            resolution = await self.resolve_fresh(ask, principal)
+            if not resolution.candidates:
+                raise refusal(resolution, ask)
+        except LLMError as error:
             record.reject(error)
-            raise error
+            raise
+        except BaseException:
+            record.let_all_go()
+            raise
         return resolution
 
     async def _ask(
@@ -406,6 +424,7 @@ def _settled(record: CallRecord, resolution: Resolution) -> dict[str, Any]:
         "candidate": record.candidate,
         "attempts": record.tries,
         "resolution": resolution,
+        "headers": record.headers,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ class CallResult:
     candidate: Candidate
     attempts: int
     resolution: Resolution
+    headers: Sequence[tuple[str, str]] = ()  # how the caller's limits stand, for who answers over HTTP
     wire: WireResponse | None = field(default=None, repr=False)
 
     @property
@@ -48,6 +49,7 @@ class EmbeddingResult:
     candidate: Candidate
     attempts: int
     resolution: Resolution
+    headers: Sequence[tuple[str, str]] = ()  # how the caller's limits stand, for who answers over HTTP
 
     @property
     def vectors(self) -> tuple[tuple[float, ...], ...]:
@@ -65,6 +67,7 @@ class ImageResult:
     candidate: Candidate
     attempts: int
     resolution: Resolution
+    headers: Sequence[tuple[str, str]] = ()  # how the caller's limits stand, for who answers over HTTP
 
     @property
     def images(self) -> tuple[ImagePart, ...]:

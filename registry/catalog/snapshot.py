@@ -33,7 +33,9 @@ _KEYS_A_QUERY = 5000  # SQLite takes no more than some ten thousands
 
 EVERYTHING = frozenset({"*"})  # told to listeners after a full load
 _MODEL_TABLES = {"registry_llmmodel", "registry_modelprice", "registry_modelaccess"}
-_OTHERS_TABLES = {"registry_accesstoken", "registry_user", "registry_usersettings", "registry_budget"}  # not held here
+_OTHERS_TABLES = {  # not held here
+    *("registry_accesstoken", "registry_user", "registry_usersettings", "registry_budget", "registry_ratelimit")
+}
 
 
 class Snapshot:

@@ -15,7 +15,7 @@ from adapters.errors import LLMError
 from registry.access.tokens import TokenError
 from registry.client import new_request_id
 from registry.gateway import chat, embeddings, hub, images, messages, metrics, models, responses
-from registry.gateway.http import Answer, ClientGone, Request
+from registry.gateway.http import Answer, ClientGone, Request, name_waiting
 from registry.gateway.worker import Unavailable, Worker, this_worker
 from registry.usage.journal import JournalError
 
@@ -120,7 +120,5 @@ async def refuse(answer: Answer, request: Request, error: LLMError) -> None:
         return
     if error.status == 401:
         answer.set("www-authenticate", 'Bearer realm="llmhub"')
-    if error.retry_after_s is not None:
-        answer.set("retry-after", str(max(1, round(error.retry_after_s))))
-    answer.set("x-should-retry", "true" if error.retryable else "false")
+    name_waiting(answer, error)
     await answer.json(error.status, codec_of(request).encode_error(error, request_id=request.id))

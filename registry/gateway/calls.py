@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -108,8 +109,10 @@ async def ask_of(
     return ask, conversation_id
 
 
-def name_candidate(answer: Answer, candidate: Candidate, attempts: int) -> None:
-    """Say in headers who answers, whose key pays, and at which attempt."""
+def name_candidate(answer: Answer, candidate: Candidate, attempts: int, more: Iterable[tuple[str, str]] = ()) -> None:
+    """Say in headers who answers, whose key pays, at which attempt, and how the caller's limits stand (`more`)."""
+    for name, value in more:
+        answer.set(name, value)
     answer.set("x-llmhub-model", candidate.entry.name)
     answer.set("x-llmhub-provider", candidate.provider.slug)
     answer.set("x-llmhub-credential-scope", candidate.scope)

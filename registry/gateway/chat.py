@@ -15,7 +15,7 @@ from adapters.types import ChatRequest, Usage, UsageReported
 from registry.access.principals import Principal
 from registry.gateway.calls import ask_of, intent_of, name_candidate, take_fallbacks, take_requirements
 from registry.gateway.draining import ShuttingDown, open_calls
-from registry.gateway.http import EVENT_STREAM, Answer, Request, unless_gone
+from registry.gateway.http import EVENT_STREAM, Answer, Request, name_waiting, unless_gone
 from registry.gateway.worker import Worker
 from registry.results import CallResult
 from registry.routing.refusal import NoCandidateError
@@ -74,7 +74,7 @@ async def whole_answer(
     except NoCandidateError as error:
         await refuse_explained(answer, request, codec, error, explain)
         return
-    name_candidate(answer, result.candidate, result.attempts)
+    name_candidate(answer, result.candidate, result.attempts, result.headers)
     if result.cost.total is not None:
         answer.set("x-llmhub-cost", f"{result.cost.total:f}")
     response = replace(result.response, usage=with_cost(result.response.usage, result.cost))
@@ -117,7 +117,7 @@ async def _stream(
     async with opened:
         name = opened.candidate.entry.name
         encoder = codec.stream_encoder(request_id=request.id, model=name, include_usage=chat.include_usage)
-        name_candidate(answer, opened.candidate, opened.record.tries)
+        name_candidate(answer, opened.candidate, opened.record.tries, opened.record.headers)
         await answer.start(200, EVENT_STREAM)
         try:
             if opened.forwards:
@@ -164,6 +164,5 @@ async def refuse_explained(
     body = codec.encode_error(error, request_id=request.id)
     if explain:
         body["llmhub"] = error.resolution.as_dict()
-    if error.retry_after_s is not None:
-        answer.set("retry-after", str(max(1, round(error.retry_after_s))))
+    name_waiting(answer, error)
     await answer.json(error.status, body)

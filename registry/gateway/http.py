@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import orjson
 from django.conf import settings
 
-from adapters.errors import InvalidRequestError
+from adapters.errors import InvalidRequestError, LLMError
 from registry.gateway.draining import ShuttingDown, open_calls
 
 JSON = (b"content-type", b"application/json")
@@ -146,6 +146,16 @@ class Answer:
 
     async def end(self, data: bytes = b"") -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+def name_waiting(answer: Answer, error: LLMError) -> None:
+    """Say in headers when to ask again, and whether asking again is of any use."""
+    if error.retry_after_s is not None:
+        answer.set("retry-after", str(max(1, round(error.retry_after_s))))
+    for name, value in getattr(error, "headers", ()):
+        answer.set(name, value)
+    should_retry = getattr(error, "should_retry", None)
+    answer.set("x-should-retry", "true" if (error.retryable if should_retry is None else should_retry) else "false")
 
 
 def header_safe(value: str) -> bytes:

@@ -70,7 +70,7 @@ async def chat(worker: Worker, request: Request, answer: Answer) -> None:
     except NoCandidateError as error:
         await refuse_explained(answer, request, CODEC, error, explain=True)
         return
-    name_candidate(answer, result.candidate, result.attempts)
+    name_candidate(answer, result.candidate, result.attempts, result.headers)
     await answer.json(200, {**_called(result), "request_id": request.id})
 
 
@@ -103,7 +103,7 @@ async def resolve(worker: Worker, request: Request, answer: Answer) -> None:
     request_given = body.get("messages") is not None or pack is not None
     chat_request = _chat_request(body, pack) if request_given else None
     ask, _ = await _ask(worker, principal, body, chat_request)
-    resolution = await worker.client.resolve_fresh(ask, principal)
+    resolution = await worker.client.resolve_looked(ask, principal)
     await answer.json(200, {**resolution.as_dict(), "request_id": request.id})
 
 
@@ -128,7 +128,7 @@ async def test_call(worker: Worker, request: Request, answer: Answer) -> None:
     except NoCandidateError as error:
         await refuse_explained(answer, request, CODEC, error, explain=True)
         return
-    name_candidate(answer, result.candidate, result.attempts)
+    name_candidate(answer, result.candidate, result.attempts, result.headers)
     await answer.json(200, {"data": _called(result), "request_id": request.id})
 
 

@@ -7,6 +7,8 @@ import gc
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -22,6 +24,11 @@ from registry.catalog.snapshot import shared_snapshot
 from registry.client import DynamicLLMClient
 from registry.gateway.draining import drain_on_sigterm, is_server_process
 from registry.gateway.http import Request
+from registry.routing.budgets import Budgets
+from registry.routing.guard import Guard
+from registry.routing.limits import shared_limits
+from registry.routing.rules import Rules
+from registry.usage.holders import begin_holding
 from registry.usage.journal import journal_of
 
 log = logging.getLogger("llmhub.lane")
@@ -46,6 +53,11 @@ class Worker:
         self.snapshot = shared_snapshot()
         self.people = shared_people()
         self.journal = journal_of(settings)
+        self.rules = Rules()
+        self.snapshot.listeners.append(self.rules.note_changes)
+        self.budgets = Budgets(self.in_thread, partial(begin_holding, Path(settings.LLMHUB_JOURNAL_DIR)))
+        limits = shared_limits(Path(settings.LLMHUB_LIMITS_DIR))
+        guard = Guard(self.rules, self.budgets, limits, unpriced=settings.LLMHUB_UNPRICED)
         self.transport = Transport()
         self.client = DynamicLLMClient(
             self.snapshot,
@@ -53,6 +65,7 @@ class Worker:
             transport=self.transport,
             keys=StoredKeys(self.snapshot),
             catch_up=self.catch_up,
+            limits=guard,
         )
         # Few threads, of their own: a database that hangs must not use up the threads that others wait for.
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="registry")
@@ -123,6 +136,8 @@ class Worker:
     async def _refresh(self) -> None:
         try:
             await self.in_thread(self.snapshot.refresh)
+            if not self.rules.read_once:  # the snapshot was loaded before this worker listened
+                await self.in_thread(self.rules.read)
         except Unavailable as error:
             if self.snapshot.age_s < 5 or self.snapshot.sequence < 0:
                 log.warning("The database can't be read (%s).", type(error.__cause__).__name__)
@@ -132,6 +147,9 @@ class Worker:
             await asyncio.sleep(REFRESH_S)
             try:
                 await self._refresh()
+                await self.budgets.tend()
+            except Unavailable:
+                pass  # said once by the refresh
             except Exception:
                 log.exception("The registry's change log could not be applied.")
 

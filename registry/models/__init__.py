@@ -2,7 +2,7 @@
 
 from registry.models.access_token import SCOPES, AccessToken
 from registry.models.base import RegistryChange
-from registry.models.budget import Budget, BudgetLease, BudgetWindow
+from registry.models.budget import Budget, BudgetLease, BudgetWindow, RateLimit
 from registry.models.conversation import Conversation, Experiment, Message, MessageRole, Vote
 from registry.models.credential import Credential, CredentialSecret, CredentialState
 from registry.models.llm_model import CAPABILITIES, PRICE_FIELDS, LLMModel, ModelAccess, ModelPrice, QualityTier, Tier
@@ -61,6 +61,7 @@ __all__ = [
     "PromptPack",
     "Provider",
     "QualityTier",
+    "RateLimit",
     "RegistryChange",
     "Route",
     "RouteEntry",

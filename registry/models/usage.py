@@ -88,6 +88,9 @@ class UsageQuerySet(OwnedQuerySet):
 class UsageRecord(TokenCounts):
     """One call, settled or running. Written by the recorder alone, idempotent by `request_id`."""
 
+    # The budgets that paid, as the journal says: kept until the row is saved, in no column.
+    budget_shares: Any = ()
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     request_id = models.CharField(max_length=64, unique=True)
     user = models.ForeignKey(

@@ -27,10 +27,12 @@ from adapters.errors import (
     UpstreamTimeoutError,
 )
 from registry.access.principals import Principal
+from registry.routing.guard import Guard, Refused
 from registry.routing.health import Health, is_down, provider_place
 from registry.routing.refusal import refusal
 from registry.routing.resolve import Ask, Candidate, Dropped, Resolution
 from registry.usage.call import CallRecord
+from registry.usage.ledger import Hold
 
 MAX_RETRIES = 2
 FIRST_PAUSE_S = 0.25  # doubles; the pause is drawn from nothing up to it
@@ -50,9 +52,15 @@ def fits_elsewhere(error: LLMError) -> bool:
 class Tries:
     """How the candidates of calls are tried; one instance serves all calls of a client."""
 
-    def __init__(self, health: Health, adapter_of: Callable[[Candidate, Principal], Awaitable[Adapter]]) -> None:
+    def __init__(
+        self,
+        health: Health,
+        adapter_of: Callable[[Candidate, Principal], Awaitable[Adapter]],
+        guard: Guard | None = None,
+    ) -> None:
         self.health = health
         self.adapter_of = adapter_of
+        self.guard = guard
 
     async def first(
         self,
@@ -71,6 +79,7 @@ class Tries:
         refused: list[Dropped] = []
         retries = 0
         last: LLMError | None = None
+        no_error: LLMError | None = None
         while waiting:
             candidate = waiting.popleft()
             if (no := self._refusal(candidate, last)) is not None:
@@ -78,7 +87,13 @@ class Tries:
                 continue
             try:
                 return await self._once(record, candidate, principal, work, again=last is not None)
+            except Refused as no_now:
+                refused.append(no_now.dropped)
+                no_error = no_error or no_now.error
             except LLMError as error:
+                if not record.tries:
+                    record.reject(error)
+                    raise
                 if not fits_elsewhere(error):
                     record.fail(error)
                     raise
@@ -92,17 +107,21 @@ class Tries:
                 elif waiting:
                     record.drop(error)
         if last is None:
-            raise self._reject(record, resolution, refused)
+            raise self._reject(record, resolution, refused, no_error)
         record.fail(last)
         raise last
 
     async def _once(
         self, record: CallRecord, candidate: Candidate, principal: Principal, work: Work[T], *, again: bool
     ) -> T:
-        record.begin(candidate)
+        held: tuple[Hold, ...] = ()
+        if self.guard is not None:
+            held = await self.guard.claim(candidate, principal, record.request, record.intent)
+            record.hold(*held)
         started = time.monotonic()
         entered = False
         try:
+            record.begin(candidate)
             adapter = await self.adapter_of(candidate, principal)
             self.health.entered(candidate, again=again)
             entered = True
@@ -110,12 +129,14 @@ class Tries:
         except LLMError as error:
             if entered:
                 self.health.failed(candidate, error)
+            record.let_go(*held)
             raise
         except BaseException as error:
             if entered:
                 self.health.left(candidate)
             if isinstance(error, asyncio.CancelledError):
                 record.abort()
+            record.let_all_go()
             raise
         self.health.succeeded(candidate, (time.monotonic() - started) * 1000)
         return answer
@@ -149,7 +170,11 @@ class Tries:
             record.abort()
             raise
 
-    def _reject(self, record: CallRecord, resolution: Resolution, refused: list[Dropped]) -> LLMError:
-        error = refusal(replace(resolution, candidates=(), dropped=(*refused, *resolution.dropped)), Ask())
+    def _reject(
+        self, record: CallRecord, resolution: Resolution, refused: list[Dropped], no_error: LLMError | None
+    ) -> LLMError:
+        """What kept the first candidate from being tried is what the caller hears."""
+        left = replace(resolution, candidates=(), dropped=(*refused, *resolution.dropped))
+        error = refusal(left, Ask(), because=no_error)
         record.reject(error)
         return error

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from registry.models import CostStatus, UsageAttempt, UsageRecord, UsageSource, UsageState
-from registry.usage import rollup
+from registry.usage import rollup, spend
 from registry.usage.page import TOKEN_FIELDS, Change, Page, Target, changes_of
 from registry.usage.targets import giving_way
 
@@ -45,7 +45,7 @@ class Books:
     """
 
     def __init__(self, on_settled: Sequence[SettledHook] = ()) -> None:
-        self.on_settled: tuple[SettledHook, ...] = (rollup.add, *on_settled)
+        self.on_settled: tuple[SettledHook, ...] = (rollup.add, spend.add, *on_settled)
         self._touched: dict[Target, dt.datetime] = {}
 
     def apply(self, changes: Sequence[Change]) -> Applied:

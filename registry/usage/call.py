@@ -20,6 +20,7 @@ from registry.usage.ledger import (
     CallIntent,
     CallState,
     Cost,
+    Hold,
     Ledger,
     Settlement,
     TryIntent,
@@ -50,8 +51,24 @@ class CallRecord:
         self._started = time.monotonic()
         self._try_started = self._started
         self._first_token: float | None = None
+        self.headers: list[tuple[str, str]] = []  # for the answer: how the caller's limits stand
+        self._holds: list[Hold] = []
         self._upstream_status: int | None = None
         self._upstream_request_id = ""
+
+    def hold(self, *held: Hold) -> None:
+        """Keep what the call holds until it is settled, or until `let_go`."""
+        self._holds += held
+
+    def let_go(self, *held: Hold) -> None:
+        """Give back what a try held that cost nothing."""
+        for one in held:
+            if one in self._holds:
+                self._holds.remove(one)
+                one.settle(None, None)
+
+    def let_all_go(self) -> None:
+        self.let_go(*self._holds)
 
     def begin(self, candidate: Candidate) -> None:
         """Note a try that is about to be sent. Raises the ledger's error when it can't be noted: then send nothing."""
@@ -144,24 +161,28 @@ class CallRecord:
         outcome = None
         if sent:
             outcome = self._outcome(state, error=error, usage=self.usage if source != "none" else None, cost=self.cost)
-        self.ledger.settle(
-            self.intent,
-            Settlement(
-                state=state,
-                ended_at_ms=time.time_ns() // 1_000_000,
-                http_status=http_status,
-                error_code=error.code if error else "",
-                finish_reason=finish_reason,
-                upstream_model=model,
-                usage=self.usage,
-                usage_source=source,  # type: ignore[arg-type]  # one of the three, see _account
-                cost=self.cost,
-                latency_ms=_since_ms(self._started),
-                first_token_ms=self._first_token_ms(self._started),
-                outcome=outcome,
-                turn=turn,
-            ),
+        holds, self._holds = self._holds, []
+        settlement = Settlement(
+            state=state,
+            ended_at_ms=time.time_ns() // 1_000_000,
+            http_status=http_status,
+            error_code=error.code if error else "",
+            finish_reason=finish_reason,
+            upstream_model=model,
+            usage=self.usage,
+            usage_source=source,  # type: ignore[arg-type]  # one of the three, see _account
+            cost=self.cost,
+            latency_ms=_since_ms(self._started),
+            first_token_ms=self._first_token_ms(self._started),
+            outcome=outcome,
+            turn=turn,
+            budgets=tuple(share for one in holds for share in one.shares) if holds else (),
         )
+        try:
+            self.ledger.settle(self.intent, settlement)
+        finally:
+            for one in holds:
+                one.settle(self.usage, self.cost.total)
 
     def _account(
         self, state: CallState, usage: Usage, delivered: str, error: LLMError | None, images: int

@@ -96,6 +96,26 @@ class TurnText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetShare:
+    """A budget that pays for a call: through which holder's lease, in the window that began then (Unix seconds)."""
+
+    budget_id: Hashable
+    holder: str
+    window_start: int
+
+
+class Hold(Protocol):
+    """What a call holds of somebody's limits or money until it is settled."""
+
+    @property
+    def shares(self) -> tuple[BudgetShare, ...]: ...
+
+    def settle(self, usage: Usage | None, cost: Decimal | None) -> None:
+        """Give back what was not used. `usage` None: nothing was sent, or nothing came of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """How the call ended as a whole. `outcome` is the last try's, None when nothing was sent."""
 
@@ -112,6 +132,7 @@ class Settlement:
     first_token_ms: int | None = None
     outcome: TryOutcome | None = None
     turn: TurnText | None = None
+    budgets: tuple[BudgetShare, ...] = ()
 
 
 class Ledger(Protocol):

@@ -64,7 +64,7 @@ def encode_close(call: CallIntent, outcome: TryOutcome) -> bytes:
 
 
 def encode_settle(call: CallIntent, settlement: Settlement) -> bytes:
-    body = {
+    body: dict[str, Any] = {
         "state": settlement.state,
         "ended_at_ms": settlement.ended_at_ms,
         "http_status": settlement.http_status,
@@ -78,6 +78,8 @@ def encode_settle(call: CallIntent, settlement: Settlement) -> bytes:
         "first_token_ms": settlement.first_token_ms,
         "turn": settlement.turn,
     }
+    if settlement.budgets:
+        body["budgets"] = settlement.budgets
     outcome = None if settlement.outcome is None else _outcome(settlement.outcome, settlement)
     return _encode({"v": VERSION, "k": "settle", "call": call, "end": body, "outcome": outcome})
 

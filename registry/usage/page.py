@@ -217,6 +217,8 @@ class Page:
         )
         for name in COST_FIELDS:
             row.__dict__[f"cost_{name}"] = money(cost.get(name))
+        shares = said.get("budgets")
+        row.budget_shares = shares if isinstance(shares, list) else ()
         self.settled.append(row)
 
     def _key(self, model: type[models.Model], value: Any) -> uuid.UUID | None:

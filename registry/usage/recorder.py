@@ -22,6 +22,7 @@ from django.db import DataError, Error, IntegrityError, connection
 
 from registry.models import RegistryChange
 from registry.usage.books import Applied, Books, Change, SettledHook, changes_of
+from registry.usage.holders import Estates
 from registry.usage.lag import Lag
 from registry.usage.tail import Owner, Piece, Tail
 
@@ -101,6 +102,7 @@ class Recorder:
         self.counts = Counts()
         self._books = Books(on_settled)
         self._tail = Tail(directory)
+        self._estates = Estates(directory)
         self._lock_fd = -1
         self._kept_up_at = self._told_at = float("-inf")
         self._newest_ms = time.time_ns() // 1_000_000  # the moment of the newest line recorded
@@ -167,6 +169,8 @@ class Recorder:
         self._abandon_orphans()
         self.counts.files_deleted += self._tail.forget_drained()
         self.counts.bad_lines = self._tail.bad_lines
+        if not pieces and not self.behind_bytes():
+            self._estates.settle()
         return len(pieces)
 
     def behind_bytes(self) -> int:

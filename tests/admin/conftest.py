@@ -59,6 +59,7 @@ def plant_registry(hub: Hub, admin: Any, group: Group, tail: str) -> None:
             budget=budget, holder="worker-1", window_start=timezone.now(), amount=1, expires_at=timezone.now()
         )
     )
+    keep(records.RateLimit.objects.create(model=model, requests_per_minute=60))
     keep(records.EndpointPolicy.objects.create(target="10.0.0.0/8", note=f"lab{tail}"))
     keep(
         records.RuntimeRegistration.objects.create(

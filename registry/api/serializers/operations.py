@@ -28,13 +28,14 @@ class BudgetSerializer(RowSerializer):
     token = RowField(AccessToken, among=_every, required=False, allow_null=True)
     model = RowField(LLMModel, slug_field="name", among=_every, required=False, allow_null=True)
     amount = MoneyField(max_digits=18, decimal_places=9, min_value=0)
-    spent = MoneyField(max_digits=18, decimal_places=9, read_only=True)
-    leased = MoneyField(max_digits=18, decimal_places=9, read_only=True)
+    spent = MoneyField(max_digits=18, decimal_places=9, read_only=True, source="spent_now")
+    leased = MoneyField(max_digits=18, decimal_places=9, read_only=True, source="leased_now")
+    left = MoneyField(max_digits=18, decimal_places=9, read_only=True)
 
     class Meta:
         model = Budget
         fields = (
-            *("id", *_SUBJECTS, "window", "amount", "spent", "leased", "window_start", "enabled"),
+            *("id", *_SUBJECTS, "window", "amount", "spent", "leased", "left", "window_start", "enabled"),
             *("created_at", "updated_at"),
         )
         read_only_fields = ("window_start", "created_at", "updated_at")
