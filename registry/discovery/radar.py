@@ -26,7 +26,7 @@ from registry.models import (
 )
 
 AHEAD_DAYS: Final = 180
-# What vendors announced (their deprecation pages, read November 2026), by provider template and how an id begins.
+# What vendors had announced by November 2026, by adapter kind and how an id begins; an empty day: none is known.
 # Longer beginnings first; a provider's own date in its list of models wins over these.
 SHUTDOWNS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "openai": (
@@ -40,8 +40,19 @@ SHUTDOWNS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("gpt-5.6", ""),
         ("gpt-5", "2026-12-11"),
     ),
-    "anthropic": (("claude-3-5-sonnet", "2025-10-28"), ("claude-3-opus", "2026-01-05")),
-    "gemini": (("gemini-1.5", "2025-09-24"),),
+    "anthropic": (
+        ("claude-3-5-sonnet", "2025-10-28"),
+        ("claude-3-opus", "2026-01-05"),
+        ("claude-sonnet-4-2025", "2026-06-15"),
+        ("claude-opus-4-2025", "2026-06-15"),
+    ),
+    "gemini": (
+        ("gemini-2.0-flash", "2026-06-01"),
+        ("gemini-2.5-flash-image", ""),
+        ("gemini-2.5-flash-lite", ""),
+        ("gemini-2.5-flash", "2026-12-01"),
+        ("gemini-2.5-pro", "2026-12-01"),
+    ),
 }
 _QUALITY: Final = {"best": 0, "balanced": 1, "cheap": 2, "unknown": 3}
 
