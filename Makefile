@@ -3,7 +3,10 @@
 
 PYTHON ?= python3
 VENV := .venv/bin
+# A file's tests stay together: they share its servers. Many tests wait for processes; more than four would starve them.
+PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -gt 4 ] && n=4; echo $$n)
 PYTEST := $(VENV)/python -m pytest
+PYTEST_MANY := $(PYTEST) -n $(PROCESSES) --dist loadfile
 UV ?= uv
 CACHE := $(or $(LLMHUB_CACHE_DIR),.cache)
 LIVE_VENV = $(CACHE)/live-$(shell sha256sum requirements-live.txt | cut -c1-12)
@@ -57,11 +60,11 @@ migrations: install
 	DATABASE_URL=sqlite://:memory: $(VENV)/python manage.py makemigrations --check --dry-run
 
 test-sqlite: install
-	$(PYTEST) -m "not live and not slow_faults" $(COVERAGE_FLAGS)
+	$(PYTEST_MANY) -m "not live and not slow_faults" $(COVERAGE_FLAGS)
 
 # The adapters and the start-up know no database: they ran in test-sqlite.
 test-postgres: install
-	$(PYTEST) -p tests.postgres_plugin -m "not live and not browser and not slow_faults" --ignore=tests/adapters --ignore=tests/llmhub/startup
+	$(PYTEST_MANY) -p tests.postgres_plugin -m "not live and not browser and not slow_faults" --ignore=tests/adapters --ignore=tests/llmhub/startup
 
 # Kills, outages and bad upstreams, those that take minutes too; docs/faults.md lists them.
 test-faults: install
