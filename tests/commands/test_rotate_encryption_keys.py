@@ -105,12 +105,14 @@ def test_a_killed_run_is_taken_up_again(settings: Any) -> None:
     total = 300
     plant(total, OLD, settings)
     ring = f"{NEW},{OLD}"
-    with subprocess.Popen(command("--batch", "1"), env=environment(ring), stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command("--batch", "1"), env=environment(ring), **pipes) as running:
+        assert running.stdout is not None and running.stderr is not None
         lines = [running.stdout.readline() for _ in range(3)]
         running.send_signal(signal.SIGKILL)
+        said = running.stderr.read()
         running.wait(timeout=30)
-    assert "of 300" in lines[-1], lines
+    assert "of 300" in lines[-1], (lines, said)
     done = CredentialSecret.objects.filter(ciphertext__startswith="llmhub1:new:").count()
     assert 0 < done < total
     finished = subprocess.run(command(), env=environment(ring), capture_output=True, text=True, timeout=60, check=False)

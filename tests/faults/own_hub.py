@@ -18,7 +18,7 @@ import httpx
 import psycopg
 
 from tests.gateway.ports import free_port
-from tests.postgres_plugin import start_server
+from tests.postgres import start_server
 
 ROOT = Path(__file__).resolve().parents[2]
 

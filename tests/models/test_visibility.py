@@ -29,6 +29,7 @@ from registry.models import (
     PresetEntry,
     PromptPack,
     Provider,
+    RateLimit,
     Route,
     RouteEntry,
     RuntimeRegistration,
@@ -66,6 +67,7 @@ RULES: dict[type[models.Model], tuple[set[str], set[str], tuple[set[str], set[st
     Experiment: ({"alice"}, {"alice"}, None),
     Vote: ({"alice"}, {"alice"}, None),
     Budget: ({"alice", "admin"}, {"admin"}, ({"admin"}, {"admin"})),
+    RateLimit: ({"alice", "admin"}, {"admin"}, ({"admin"}, {"admin"})),
     UsageRecord: ({"alice", "admin"}, set(), ({"admin"}, set())),
     UsageAttempt: ({"alice", "admin"}, set(), ({"admin"}, set())),
     UsageRollup: ({"alice", "admin"}, set(), ({"admin"}, set())),
@@ -116,6 +118,10 @@ def make(kind: type[models.Model], owner: Any) -> models.Model:
         group = None if owner else Group.objects.create(name="g")
         return Budget.objects.create(amount=1, user=owner, group=group)
 
+    def rate_limit() -> RateLimit:
+        group = None if owner else Group.objects.create(name="g")
+        return RateLimit.objects.create(requests_per_minute=1, user=owner, group=group)
+
     makers: dict[type[models.Model], Any] = {
         Provider: provider,
         LLMModel: model,
@@ -140,6 +146,7 @@ def make(kind: type[models.Model], owner: Any) -> models.Model:
         Experiment: experiment,
         Vote: lambda: Vote.objects.create(experiment=experiment(), owner=owner),
         Budget: budget,
+        RateLimit: rate_limit,
         UsageRecord: record,
         UsageAttempt: lambda: UsageAttempt.objects.create(record=record(), number=1, started_at=now),
         UsageRollup: lambda: UsageRollup.objects.create(hour=now, user_key=owner and owner.pk, digest="d"),

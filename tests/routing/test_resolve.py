@@ -337,7 +337,8 @@ def test_a_second_own_key_is_tried_after_the_first_and_the_broken_one_is_told() 
     second = CredentialEntry(id="second", provider_id="p", owner_id=ALICE, label="second")
     lost = broken(MINE, BROKEN["expired"])
     assert pay(who(), lost, second, SHARED) == ([("second", "own")], ["no_key"])
-    assert pay(who(), MINE, second, SHARED) == ([("mine", "own"), ("second", "own")], [])
+    keys, dropped = pay(who(), MINE, second, SHARED)
+    assert (sorted(keys), dropped) == ([("mine", "own"), ("second", "own")], [])  # in any order: they share the calls
 
 
 def test_a_key_that_expires_later_is_used() -> None:
