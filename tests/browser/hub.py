@@ -48,7 +48,7 @@ def manage(data_dir: Path, *arguments: str, stdin: str | None = None) -> str:
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -65,7 +65,7 @@ def serving(data_dir: Path) -> Iterator[str]:
     hub = subprocess.Popen(command, cwd=ROOT, env=environment(data_dir), stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while not answers(f"{url}/readyz"):
             assert hub.poll() is None, "the hub ended while it started"
             assert time.monotonic() < deadline, "the hub did not answer in time"

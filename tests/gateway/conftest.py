@@ -101,7 +101,7 @@ def start_hub(folder: Path, *, workers: int = 1, **more: str) -> Hub:
 
 
 def _wait_until_it_answers(hub: Hub) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
             if httpx.get(f"{hub.base_url}/v1/nothing", timeout=5, trust_env=False).status_code == 404:
