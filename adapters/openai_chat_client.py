@@ -128,7 +128,7 @@ def _parse_tool_choice(fields: Fields, extra: dict[str, Any]) -> ToolChoice | No
         case None:
             return None
         case "auto" | "none" | "required":
-            return choice  # type: ignore[no-any-return]
+            return choice  # type: ignore[no-any-return]  # one of the three
         case "any":  # Mistral's word
             return "required"
         case {"type": "function", **named}:

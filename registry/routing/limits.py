@@ -158,7 +158,7 @@ class Limits:
                 for seat in range(COUNTERS):
                     if row[HEAD + seat] and self._seats.is_empty(seat):
                         _vacate(row, seat)
-            if sum(row[HEAD:]) >= rule.concurrency:  # type: ignore[operator]
+            if sum(row[HEAD:]) >= rule.concurrency:  # type: ignore[operator]  # checked above
                 raise LimitError(f"{rule.words} of {rule.concurrency} calls at once is reached.", retry_after_s=1)
         for _, row in rows:
             row[HEAD + self._seats.mine] += 1

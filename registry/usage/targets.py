@@ -45,7 +45,7 @@ def hold_existing(wanted: Keys) -> dict[type[models.Model], set[uuid.UUID]]:
             continue
         # The weakest lock that forbids a deletion: changes of the row by others go on. The ORM can't ask for it.
         table, column = model._meta.db_table, model._meta.pk.column
-        query = f'SELECT "{column}" FROM "{table}" WHERE "{column}" = ANY(%s) ORDER BY 1 FOR KEY SHARE'  # noqa: S608
+        query = f'SELECT "{column}" FROM "{table}" WHERE "{column}" = ANY(%s) ORDER BY 1 FOR KEY SHARE'  # noqa: S608 (names of our own tables)
         with connection.cursor() as cursor:
             cursor.execute(query, [sorted(keys)])
             found[model] = {row[0] for row in cursor.fetchall()}

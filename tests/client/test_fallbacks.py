@@ -34,7 +34,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def client(*entries: object, book: Book | None = None) -> DynamicLLMClient:
-    return DynamicLLMClient(DictRegistry(list(entries)), ledger=book)  # type: ignore[arg-type]
+    return DynamicLLMClient(DictRegistry(list(entries)), ledger=book)  # type: ignore[arg-type]  # any ledger
 
 
 async def test_a_passing_failure_is_tried_again_and_both_tries_are_noted(upstream: Upstream) -> None:

@@ -54,7 +54,7 @@ class OwnPostgres:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query).fetchall()  # type: ignore[arg-type]  # psycopg wants a literal
 
 
 class OwnHub:
