@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Conversation",
+            name="Provider",
             fields=[
                 (
                     "id",
@@ -160,177 +160,95 @@ class Migration(migrations.Migration):
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
-                ("title", models.CharField(blank=True, max_length=200)),
-                ("system_prompt", models.TextField(blank=True)),
-                ("params", models.JSONField(blank=True, default=dict)),
-                ("tags", models.JSONField(blank=True, default=list)),
-                ("archived", models.BooleanField(default=False)),
+                ("slug", models.SlugField(max_length=64)),
+                ("name", models.CharField(max_length=120)),
+                ("adapter", models.CharField(choices=registry.models.provider.kind_choices, max_length=32)),
+                ("base_url", models.CharField(blank=True, max_length=500)),
                 (
-                    "owner",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="conversations",
-                        to=settings.AUTH_USER_MODEL,
+                    "auth_type",
+                    models.CharField(
+                        choices=[
+                            ("bearer", "Authorization: Bearer"),
+                            ("api_key", "The provider's own key header"),
+                            ("none", "No key"),
+                        ],
+                        default="bearer",
+                        max_length=16,
                     ),
                 ),
-            ],
-            options={
-                "ordering": ("-updated_at", "-id"),
-            },
-        ),
-        migrations.CreateModel(
-            name="Credential",
-            fields=[
+                ("settings", models.JSONField(blank=True, default=dict)),
                 (
-                    "id",
-                    models.UUIDField(
-                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
-                ("label", models.CharField(default="default", max_length=80)),
-                ("last_four", models.CharField(blank=True, editable=False, max_length=4)),
-                ("fingerprint", models.CharField(blank=True, editable=False, max_length=16)),
-                ("origin", models.CharField(blank=True, editable=False, max_length=300)),
-                ("header_names", models.JSONField(blank=True, default=list, editable=False)),
-                (
-                    "weight",
-                    models.PositiveSmallIntegerField(
-                        default=1,
+                    "timeout_s",
+                    models.FloatField(
+                        blank=True,
+                        null=True,
                         validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(1000),
+                            django.core.validators.MinValueValidator(0.1),
+                            django.core.validators.MaxValueValidator(3600.0),
+                        ],
+                    ),
+                ),
+                (
+                    "fee_percent",
+                    models.DecimalField(
+                        decimal_places=3,
+                        default=Decimal("0"),
+                        max_digits=6,
+                        validators=[
+                            django.core.validators.MinValueValidator(0),
+                            django.core.validators.MaxValueValidator(100),
                         ],
                     ),
                 ),
                 ("enabled", models.BooleanField(default=True)),
                 (
-                    "state",
+                    "dry_run",
+                    models.BooleanField(default=False, help_text="Answer by echo; never call or bill the provider."),
+                ),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("template", models.SlugField(blank=True, max_length=64)),
+                (
+                    "health_state",
                     models.CharField(
-                        choices=[
-                            ("ok", "usable"),
-                            ("missing", "the key has to be entered again"),
-                            ("undecryptable", "can't be opened with the present encryption keys"),
-                            ("rejected", "refused by the provider"),
-                        ],
-                        default="missing",
-                        editable=False,
+                        choices=[("unknown", "not checked yet"), ("ok", "answers"), ("failing", "fails")],
+                        default="unknown",
                         max_length=16,
                     ),
                 ),
-                ("last_used_at", models.DateTimeField(blank=True, editable=False, null=True)),
-                ("last_error", models.CharField(blank=True, editable=False, max_length=300)),
-                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("health_checked_at", models.DateTimeField(blank=True, null=True)),
+                ("health_error", models.CharField(blank=True, max_length=300)),
+                ("health_latency_ms", models.PositiveIntegerField(blank=True, null=True)),
                 (
                     "owner",
                     models.ForeignKey(
                         blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="credentials",
+                        related_name="providers",
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
             ],
             options={
-                "ordering": ("provider", "label", "id"),
-            },
-        ),
-        migrations.CreateModel(
-            name="CredentialSecret",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
+                "ordering": ("name", "id"),
+                "indexes": [models.Index(fields=["slug"], name="provider_by_slug")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", True)), fields=("slug",), name="provider_slug_global"
                     ),
-                ),
-                (
-                    "ciphertext",
-                    registry.vault.fields.EncryptedTextField(
-                        bound_to=("id", "credential.owner_id", "credential.origin"), editable=False
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", False)),
+                        fields=("owner", "slug"),
+                        name="provider_slug_owned",
                     ),
-                ),
-                ("updated_at", models.DateTimeField(auto_now=True)),
-                (
-                    "credential",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="secret", to="registry.credential"
+                    models.CheckConstraint(
+                        condition=models.Q(("fee_percent__gte", 0)), name="provider_fee_not_negative"
                     ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
-            name="DiscoveryRun",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
+                    models.CheckConstraint(
+                        condition=models.Q(("timeout_s__isnull", True), ("timeout_s__gt", 0), _connector="OR"),
+                        name="provider_timeout_positive",
                     ),
-                ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
-                ("source", models.CharField(max_length=80)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[("running", "running"), ("done", "done"), ("failed", "failed")],
-                        default="running",
-                        max_length=16,
-                    ),
-                ),
-                ("error", models.CharField(blank=True, max_length=300)),
-                ("finished_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "started_by",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ("-created_at",),
-            },
-        ),
-        migrations.CreateModel(
-            name="Experiment",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
-                ("prompt", models.TextField()),
-                ("tag", models.CharField(blank=True, max_length=64)),
-                ("blind", models.BooleanField(default=False)),
-                (
-                    "conversation",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="experiments",
-                        to="registry.conversation",
-                    ),
-                ),
-                (
-                    "owner",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="experiments",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ("-created_at",),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -423,10 +341,270 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="models", to="registry.provider"
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "model",
                 "ordering": ("name", "id"),
+                "indexes": [
+                    models.Index(fields=["tier", "enabled"], name="model_by_tier"),
+                    models.Index(fields=["provider", "model_id"], name="model_by_upstream_id"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", True)), fields=("name",), name="model_name_global"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", False)), fields=("owner", "name"), name="model_name_owned"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", True)),
+                        fields=("provider", "model_id"),
+                        name="model_of_provider_global",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", False)),
+                        fields=("owner", "provider", "model_id"),
+                        name="model_of_provider_owned",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_default", True), ("owner__isnull", True)),
+                        fields=("is_default",),
+                        name="model_one_default",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("is_default", False), ("owner__isnull", True), _connector="OR"),
+                        name="model_default_is_global",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Conversation",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("title", models.CharField(blank=True, max_length=200)),
+                ("system_prompt", models.TextField(blank=True)),
+                ("params", models.JSONField(blank=True, default=dict)),
+                ("tags", models.JSONField(blank=True, default=list)),
+                ("archived", models.BooleanField(default=False)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="conversations",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "llm_model",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="conversations",
+                        to="registry.llmmodel",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-updated_at", "-id"),
+                "indexes": [models.Index(fields=["owner", "-updated_at"], name="conversation_by_owner")],
+            },
+        ),
+        migrations.CreateModel(
+            name="Credential",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("label", models.CharField(default="default", max_length=80)),
+                ("last_four", models.CharField(blank=True, editable=False, max_length=4)),
+                ("fingerprint", models.CharField(blank=True, editable=False, max_length=16)),
+                ("origin", models.CharField(blank=True, editable=False, max_length=300)),
+                ("header_names", models.JSONField(blank=True, default=list, editable=False)),
+                (
+                    "weight",
+                    models.PositiveSmallIntegerField(
+                        default=1,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(1000),
+                        ],
+                    ),
+                ),
+                ("enabled", models.BooleanField(default=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("ok", "usable"),
+                            ("missing", "the key has to be entered again"),
+                            ("undecryptable", "can't be opened with the present encryption keys"),
+                            ("rejected", "refused by the provider"),
+                        ],
+                        default="missing",
+                        editable=False,
+                        max_length=16,
+                    ),
+                ),
+                ("last_used_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("last_error", models.CharField(blank=True, editable=False, max_length=300)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="credentials",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="credentials", to="registry.provider"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("provider", "label", "id"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", True)),
+                        fields=("provider", "label"),
+                        name="credential_label_global",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", False)),
+                        fields=("owner", "provider", "label"),
+                        name="credential_label_owned",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CredentialSecret",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "ciphertext",
+                    registry.vault.fields.EncryptedTextField(
+                        bound_to=("id", "credential.owner_id", "credential.origin"), editable=False
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "credential",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="secret", to="registry.credential"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="DiscoveryRun",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("source", models.CharField(max_length=80)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("running", "running"), ("done", "done"), ("failed", "failed")],
+                        default="running",
+                        max_length=16,
+                    ),
+                ),
+                ("error", models.CharField(blank=True, max_length=300)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "started_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="discovery_runs",
+                        to="registry.provider",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-created_at",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Experiment",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("prompt", models.TextField()),
+                ("tag", models.CharField(blank=True, max_length=64)),
+                ("blind", models.BooleanField(default=False)),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="experiments",
+                        to="registry.conversation",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="experiments",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-created_at",),
             },
         ),
         migrations.CreateModel(
@@ -470,17 +648,6 @@ class Migration(migrations.Migration):
             options={
                 "ordering": ("run", "kind", "upstream_id"),
             },
-        ),
-        migrations.AddField(
-            model_name="conversation",
-            name="llm_model",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="conversations",
-                to="registry.llmmodel",
-            ),
         ),
         migrations.CreateModel(
             name="Budget",
@@ -556,6 +723,40 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("-created_at",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("group__isnull", True),
+                                ("model__isnull", True),
+                                ("token__isnull", True),
+                                ("user__isnull", False),
+                            ),
+                            models.Q(
+                                ("group__isnull", False),
+                                ("model__isnull", True),
+                                ("token__isnull", True),
+                                ("user__isnull", True),
+                            ),
+                            models.Q(
+                                ("group__isnull", True),
+                                ("model__isnull", True),
+                                ("token__isnull", False),
+                                ("user__isnull", True),
+                            ),
+                            models.Q(
+                                ("group__isnull", True),
+                                ("model__isnull", False),
+                                ("token__isnull", True),
+                                ("user__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="budget_one_subject",
+                    ),
+                    models.CheckConstraint(condition=models.Q(("amount__gte", 0)), name="budget_amount_not_negative"),
+                    models.CheckConstraint(condition=models.Q(("leased__gte", 0)), name="budget_leased_not_negative"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -620,6 +821,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("created_at", "id"),
+                "indexes": [models.Index(fields=["conversation", "created_at"], name="message_by_conversation")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("request_id", ""), _negated=True),
+                        fields=("request_id", "role"),
+                        name="message_once_a_request",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -646,6 +855,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "model access",
+                "constraints": [models.UniqueConstraint(fields=("model", "group"), name="access_once_a_group")],
             },
         ),
         migrations.CreateModel(
@@ -790,6 +1000,73 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("model", "-effective_from"),
+                "constraints": [
+                    models.UniqueConstraint(fields=("model", "effective_from"), name="price_one_a_moment"),
+                    models.CheckConstraint(
+                        condition=models.Q(("input_per_1m__isnull", True), ("input_per_1m__gte", 0), _connector="OR"),
+                        name="price_input_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("output_per_1m__isnull", True), ("output_per_1m__gte", 0), _connector="OR"),
+                        name="price_output_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("cache_read_per_1m__isnull", True), ("cache_read_per_1m__gte", 0), _connector="OR"
+                        ),
+                        name="price_cache_read_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("cache_write_per_1m__isnull", True), ("cache_write_per_1m__gte", 0), _connector="OR"
+                        ),
+                        name="price_cache_write_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("cache_write_1h_per_1m__isnull", True), ("cache_write_1h_per_1m__gte", 0), _connector="OR"
+                        ),
+                        name="price_cache_write_1h_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("reasoning_per_1m__isnull", True), ("reasoning_per_1m__gte", 0), _connector="OR"
+                        ),
+                        name="price_reasoning_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("audio_input_per_1m__isnull", True), ("audio_input_per_1m__gte", 0), _connector="OR"
+                        ),
+                        name="price_audio_input_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("audio_output_per_1m__isnull", True), ("audio_output_per_1m__gte", 0), _connector="OR"
+                        ),
+                        name="price_audio_output_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("image_input_per_1m__isnull", True), ("image_input_per_1m__gte", 0), _connector="OR"
+                        ),
+                        name="price_image_input_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("image_output_per_1m__isnull", True), ("image_output_per_1m__gte", 0), _connector="OR"
+                        ),
+                        name="price_image_output_per_1m_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("per_request__isnull", True), ("per_request__gte", 0), _connector="OR"),
+                        name="price_per_request_not_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("per_image__isnull", True), ("per_image__gte", 0), _connector="OR"),
+                        name="price_per_image_not_negative",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -828,6 +1105,19 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("slug", "id"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", True)), fields=("slug",), name="preset_slug_global"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", False)), fields=("owner", "slug"), name="preset_slug_owned"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_module_default", True), ("owner__isnull", True)),
+                        fields=("module",),
+                        name="preset_one_default_a_module",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -865,6 +1155,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "preset entries",
                 "ordering": ("preset", "position"),
+                "constraints": [models.UniqueConstraint(fields=("preset", "position"), name="preset_entry_position")],
             },
         ),
         migrations.CreateModel(
@@ -902,116 +1193,19 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("module", "-version"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", True)),
+                        fields=("module", "version"),
+                        name="prompt_pack_version_global",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", False)),
+                        fields=("owner", "module", "version"),
+                        name="prompt_pack_version_owned",
+                    ),
+                ],
             },
-        ),
-        migrations.CreateModel(
-            name="Provider",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=registry.models.base.uuid7, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
-                ("slug", models.SlugField(max_length=64)),
-                ("name", models.CharField(max_length=120)),
-                ("adapter", models.CharField(choices=registry.models.provider.kind_choices, max_length=32)),
-                ("base_url", models.CharField(blank=True, max_length=500)),
-                (
-                    "auth_type",
-                    models.CharField(
-                        choices=[
-                            ("bearer", "Authorization: Bearer"),
-                            ("api_key", "The provider's own key header"),
-                            ("none", "No key"),
-                        ],
-                        default="bearer",
-                        max_length=16,
-                    ),
-                ),
-                ("settings", models.JSONField(blank=True, default=dict)),
-                (
-                    "timeout_s",
-                    models.FloatField(
-                        blank=True,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(0.1),
-                            django.core.validators.MaxValueValidator(3600.0),
-                        ],
-                    ),
-                ),
-                (
-                    "fee_percent",
-                    models.DecimalField(
-                        decimal_places=3,
-                        default=Decimal("0"),
-                        max_digits=6,
-                        validators=[
-                            django.core.validators.MinValueValidator(0),
-                            django.core.validators.MaxValueValidator(100),
-                        ],
-                    ),
-                ),
-                ("enabled", models.BooleanField(default=True)),
-                (
-                    "dry_run",
-                    models.BooleanField(default=False, help_text="Answer by echo; never call or bill the provider."),
-                ),
-                ("metadata", models.JSONField(blank=True, default=dict)),
-                ("template", models.SlugField(blank=True, max_length=64)),
-                (
-                    "health_state",
-                    models.CharField(
-                        choices=[("unknown", "not checked yet"), ("ok", "answers"), ("failing", "fails")],
-                        default="unknown",
-                        max_length=16,
-                    ),
-                ),
-                ("health_checked_at", models.DateTimeField(blank=True, null=True)),
-                ("health_error", models.CharField(blank=True, max_length=300)),
-                ("health_latency_ms", models.PositiveIntegerField(blank=True, null=True)),
-                (
-                    "owner",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="providers",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-            options={
-                "ordering": ("name", "id"),
-            },
-        ),
-        migrations.AddField(
-            model_name="llmmodel",
-            name="provider",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="models", to="registry.provider"
-            ),
-        ),
-        migrations.AddField(
-            model_name="discoveryrun",
-            name="provider",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="discovery_runs",
-                to="registry.provider",
-            ),
-        ),
-        migrations.AddField(
-            model_name="credential",
-            name="provider",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="credentials", to="registry.provider"
-            ),
         ),
         migrations.CreateModel(
             name="Route",
@@ -1057,6 +1251,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("name", "id"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", True)), fields=("name",), name="route_name_global"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("owner__isnull", False)), fields=("owner", "name"), name="route_name_owned"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1091,6 +1293,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "route entries",
                 "ordering": ("route", "is_fallback", "position"),
+                "constraints": [models.UniqueConstraint(fields=("route", "model"), name="route_entry_once")],
             },
         ),
         migrations.CreateModel(
@@ -1270,6 +1473,16 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("-created_at", "-id"),
+                "indexes": [
+                    models.Index(fields=["-created_at", "-id"], name="usage_by_time"),
+                    models.Index(fields=["user", "-created_at", "-id"], name="usage_by_user"),
+                    models.Index(fields=["token", "-created_at"], name="usage_by_token"),
+                    models.Index(fields=["model", "-created_at"], name="usage_by_model"),
+                    models.Index(fields=["provider", "-created_at"], name="usage_by_provider"),
+                    models.Index(
+                        condition=models.Q(("state", "running")), fields=["created_at"], name="usage_still_running"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1354,6 +1567,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("record", "number"),
+                "constraints": [models.UniqueConstraint(fields=("record", "number"), name="attempt_number")],
             },
         ),
         migrations.CreateModel(
@@ -1479,6 +1693,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("experiment", "owner"), name="vote_once")],
+            },
         ),
         migrations.CreateModel(
             name="AuditEvent",
@@ -1601,356 +1818,5 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(fields=["owner", "-updated_at"], name="conversation_by_owner"),
-        ),
-        migrations.AddConstraint(
-            model_name="budget",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("group__isnull", True),
-                        ("model__isnull", True),
-                        ("token__isnull", True),
-                        ("user__isnull", False),
-                    ),
-                    models.Q(
-                        ("group__isnull", False),
-                        ("model__isnull", True),
-                        ("token__isnull", True),
-                        ("user__isnull", True),
-                    ),
-                    models.Q(
-                        ("group__isnull", True),
-                        ("model__isnull", True),
-                        ("token__isnull", False),
-                        ("user__isnull", True),
-                    ),
-                    models.Q(
-                        ("group__isnull", True),
-                        ("model__isnull", False),
-                        ("token__isnull", True),
-                        ("user__isnull", True),
-                    ),
-                    _connector="OR",
-                ),
-                name="budget_one_subject",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="budget",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gte", 0)), name="budget_amount_not_negative"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="budget",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("leased__gte", 0)), name="budget_leased_not_negative"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="message",
-            index=models.Index(fields=["conversation", "created_at"], name="message_by_conversation"),
-        ),
-        migrations.AddConstraint(
-            model_name="message",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("request_id", ""), _negated=True),
-                fields=("request_id", "role"),
-                name="message_once_a_request",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelaccess",
-            constraint=models.UniqueConstraint(fields=("model", "group"), name="access_once_a_group"),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.UniqueConstraint(fields=("model", "effective_from"), name="price_one_a_moment"),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("input_per_1m__isnull", True), ("input_per_1m__gte", 0), _connector="OR"),
-                name="price_input_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("output_per_1m__isnull", True), ("output_per_1m__gte", 0), _connector="OR"),
-                name="price_output_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("cache_read_per_1m__isnull", True), ("cache_read_per_1m__gte", 0), _connector="OR"),
-                name="price_cache_read_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("cache_write_per_1m__isnull", True), ("cache_write_per_1m__gte", 0), _connector="OR"
-                ),
-                name="price_cache_write_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("cache_write_1h_per_1m__isnull", True), ("cache_write_1h_per_1m__gte", 0), _connector="OR"
-                ),
-                name="price_cache_write_1h_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("reasoning_per_1m__isnull", True), ("reasoning_per_1m__gte", 0), _connector="OR"),
-                name="price_reasoning_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("audio_input_per_1m__isnull", True), ("audio_input_per_1m__gte", 0), _connector="OR"
-                ),
-                name="price_audio_input_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("audio_output_per_1m__isnull", True), ("audio_output_per_1m__gte", 0), _connector="OR"
-                ),
-                name="price_audio_output_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("image_input_per_1m__isnull", True), ("image_input_per_1m__gte", 0), _connector="OR"
-                ),
-                name="price_image_input_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("image_output_per_1m__isnull", True), ("image_output_per_1m__gte", 0), _connector="OR"
-                ),
-                name="price_image_output_per_1m_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("per_request__isnull", True), ("per_request__gte", 0), _connector="OR"),
-                name="price_per_request_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="modelprice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("per_image__isnull", True), ("per_image__gte", 0), _connector="OR"),
-                name="price_per_image_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="preset",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", True)), fields=("slug",), name="preset_slug_global"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="preset",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", False)), fields=("owner", "slug"), name="preset_slug_owned"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="preset",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_module_default", True), ("owner__isnull", True)),
-                fields=("module",),
-                name="preset_one_default_a_module",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="presetentry",
-            constraint=models.UniqueConstraint(fields=("preset", "position"), name="preset_entry_position"),
-        ),
-        migrations.AddConstraint(
-            model_name="promptpack",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", True)),
-                fields=("module", "version"),
-                name="prompt_pack_version_global",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="promptpack",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", False)),
-                fields=("owner", "module", "version"),
-                name="prompt_pack_version_owned",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="provider",
-            index=models.Index(fields=["slug"], name="provider_by_slug"),
-        ),
-        migrations.AddConstraint(
-            model_name="provider",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", True)), fields=("slug",), name="provider_slug_global"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="provider",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", False)), fields=("owner", "slug"), name="provider_slug_owned"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="provider",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("fee_percent__gte", 0)), name="provider_fee_not_negative"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="provider",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("timeout_s__isnull", True), ("timeout_s__gt", 0), _connector="OR"),
-                name="provider_timeout_positive",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="llmmodel",
-            index=models.Index(fields=["tier", "enabled"], name="model_by_tier"),
-        ),
-        migrations.AddIndex(
-            model_name="llmmodel",
-            index=models.Index(fields=["provider", "model_id"], name="model_by_upstream_id"),
-        ),
-        migrations.AddConstraint(
-            model_name="llmmodel",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", True)), fields=("name",), name="model_name_global"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="llmmodel",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", False)), fields=("owner", "name"), name="model_name_owned"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="llmmodel",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", True)),
-                fields=("provider", "model_id"),
-                name="model_of_provider_global",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="llmmodel",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", False)),
-                fields=("owner", "provider", "model_id"),
-                name="model_of_provider_owned",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="llmmodel",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_default", True), ("owner__isnull", True)),
-                fields=("is_default",),
-                name="model_one_default",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="llmmodel",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("is_default", False), ("owner__isnull", True), _connector="OR"),
-                name="model_default_is_global",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="credential",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", True)),
-                fields=("provider", "label"),
-                name="credential_label_global",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="credential",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", False)),
-                fields=("owner", "provider", "label"),
-                name="credential_label_owned",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="route",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", True)), fields=("name",), name="route_name_global"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="route",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("owner__isnull", False)), fields=("owner", "name"), name="route_name_owned"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="routeentry",
-            constraint=models.UniqueConstraint(fields=("route", "model"), name="route_entry_once"),
-        ),
-        migrations.AddIndex(
-            model_name="usagerecord",
-            index=models.Index(fields=["-created_at", "-id"], name="usage_by_time"),
-        ),
-        migrations.AddIndex(
-            model_name="usagerecord",
-            index=models.Index(fields=["user", "-created_at", "-id"], name="usage_by_user"),
-        ),
-        migrations.AddIndex(
-            model_name="usagerecord",
-            index=models.Index(fields=["token", "-created_at"], name="usage_by_token"),
-        ),
-        migrations.AddIndex(
-            model_name="usagerecord",
-            index=models.Index(fields=["model", "-created_at"], name="usage_by_model"),
-        ),
-        migrations.AddIndex(
-            model_name="usagerecord",
-            index=models.Index(fields=["provider", "-created_at"], name="usage_by_provider"),
-        ),
-        migrations.AddIndex(
-            model_name="usagerecord",
-            index=models.Index(
-                condition=models.Q(("state", "running")), fields=["created_at"], name="usage_still_running"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="usageattempt",
-            constraint=models.UniqueConstraint(fields=("record", "number"), name="attempt_number"),
-        ),
-        migrations.AddConstraint(
-            model_name="vote",
-            constraint=models.UniqueConstraint(fields=("experiment", "owner"), name="vote_once"),
         ),
     ]
