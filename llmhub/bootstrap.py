@@ -53,12 +53,9 @@ def run() -> None:
     check_port("127.0.0.1", port)
     python = str(install_lock(ROOT / "requirements.txt", ROOT / ".venv"))
     manage = str(ROOT / "manage.py")
-    prepared = subprocess.run([python, manage, "prepare", "--port", str(port)], cwd=str(ROOT))
-    if prepared.returncode != 0:
-        raise CannotStart("The hub could not be prepared; the reason is above.")
-    progress("Starting the server")
+    progress("Preparing the hub")
     os.chdir(str(ROOT))
-    os.execv(python, [python, manage, "serve", "--port", str(port)])  # noqa: S606 (a fixed program, no shell)
+    os.execv(python, [python, manage, "prepare", "--port", str(port), "--serve"])  # noqa: S606 (a fixed program, no shell)
 
 
 def check_python() -> None:
@@ -133,12 +130,25 @@ def fetch_uv(venv: Path) -> str | None:
     """
     uv = venv / "bin" / "uv"
     if not uv.exists():
-        configured = quietly([*pip_for(venv), "config", "list"])
-        if configured is None or "index" in configured:
+        if pip_has_an_index():
             return None
         lock = str(ROOT / "requirements-installer.txt")
         quietly([*pip_for(venv), "install", "--no-deps", "--no-compile", "--require-hashes", "-r", lock])
     return str(uv) if quietly([str(uv), "--version"]) is not None else None
+
+
+def pip_has_an_index() -> bool:
+    """Whether pip's environment or files name an index of their own. Read here: asking pip itself takes seconds."""
+    home = Path.home()
+    shared = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
+    files = [Path("/etc/pip.conf"), home / ".pip" / "pip.conf"]
+    files += [Path(folder) / "pip" / "pip.conf" for folder in shared.split(":")]
+    files.append(Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf")
+    if os.environ.get("PIP_CONFIG_FILE"):
+        files.append(Path(os.environ["PIP_CONFIG_FILE"]))
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
+    named = any(name.startswith("PIP_") and "INDEX" in name for name in os.environ)
+    return named or any("index" in text for text in texts)
 
 
 def pip_for(venv: Path) -> list[str]:
@@ -179,10 +189,20 @@ def make_venv(venv: Path, uv: str | None) -> None:
     else:
         check_venv_module()
         # A pip of its own takes longer to unpack than all else; --python came with pip 22.3.
-        has_pip = quietly([sys.executable, "-m", "pip", "--python", sys.executable, "--version"]) is not None
-        command = [sys.executable, "-m", "venv", "--clear", *(["--without-pip"] if has_pip else []), str(venv)]
+        without = ["--without-pip"] if pip_version() >= (22, 3) else []
+        command = [sys.executable, "-m", "venv", "--clear", *without, str(venv)]
     if subprocess.run(command, cwd=str(ROOT)).returncode != 0:
         raise CannotStart(f"The virtualenv in {venv} could not be made; the reason is above.")
+
+
+def pip_version() -> tuple[int, ...]:
+    """This Python's pip, (0,) when it has none."""
+    from importlib import metadata
+
+    try:
+        return tuple(int(part) for part in metadata.version("pip").split(".")[:2])
+    except (metadata.PackageNotFoundError, ValueError):
+        return (0,)
 
 
 def check_venv_module() -> None:

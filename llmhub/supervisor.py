@@ -79,12 +79,11 @@ class Supervisor:
         """The process's exit code: 0 after a signal, 1 when the server ended by itself."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self.on_signal)
-        for child in self.helpers():
-            child.start()
         self.server.start()
         while not self.stopping and self.server.running():
             self.announce()
-            for child in self.helpers():
+            # The others wait for the server, so that it has the processor to itself while it loads.
+            for child in self.helpers() if self.announced else ():
                 self.keep(child)
             time.sleep(TICK_S)
         code = 0 if self.stopping else 1
@@ -116,8 +115,10 @@ class Supervisor:
         return [child for child in (self.recorder, self.discovery) if child is not None]
 
     def keep(self, child: Child) -> None:
-        """Start a dead helper again, later each time that it dies young."""
+        """Start a helper, and a dead one again, later each time that it dies young."""
         now = time.monotonic()
+        if child.process is None:
+            child.start()
         if child.running():
             return
         if child.restart_at <= child.started_at:

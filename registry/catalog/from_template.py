@@ -57,10 +57,13 @@ def _wanted_models(template: ProviderTemplate, model_ids: Iterable[str] | None) 
     return [known.get(name) or TemplateModel(model_id=name, tier=tier, yes=()) for name in dict.fromkeys(model_ids)]
 
 
-def create_model(provider: Provider, row: TemplateModel, *, enabled: bool = True, owner: Any = None) -> LLMModel:
+def create_model(
+    provider: Provider, row: TemplateModel, *, enabled: bool = True, owner: Any = None, validate: bool = True
+) -> LLMModel:
     """Make one model of a template at `provider`, with its price when one is known. Raises ValidationError.
 
-    It is the provider's owner's, unless `owner` says whose personal model at a global provider it is.
+    It is the provider's owner's, unless `owner` says whose personal model at a global provider it is. Seeding leaves
+    validation out: the rows are the project's own, and checking each asks the database five times.
     """
     owner = owner or provider.owner
     model = LLMModel(
@@ -81,11 +84,13 @@ def create_model(provider: Provider, row: TemplateModel, *, enabled: bool = True
         model.set_capability(capability, "yes", source="template")
     for capability in row.no:
         model.set_capability(capability, "no", source="template")
-    model.full_clean()
+    if validate:
+        model.full_clean()
     model.save(force_insert=True)
     if row.prices:
         price = ModelPrice(model=model, source=PRICE_SOURCE, **row.prices)
-        price.full_clean()
+        if validate:
+            price.full_clean()
         price.save(force_insert=True)
     return model
 

@@ -124,7 +124,7 @@ def make_model(template: ProviderTemplate, row: TemplateModel, summary: SeedSumm
     provider = Provider.objects.shared().filter(slug=template.slug, template=template.slug).first()
     if provider is None or provider.models.filter(model_id=row.model_id).exists():
         return None
-    model = create_model(provider, row)
+    model = create_model(provider, row, validate=False)
     if template.slug == STUB and not LLMModel.objects.shared().filter(is_default=True).exists():
         model.is_default = True
         model.save(update_fields=["is_default", "updated_at"])
@@ -145,7 +145,6 @@ def make_preset(row: PresetRow, summary: SeedSummary) -> None:
         options=dict(row.options),
         is_module_default=not shared.filter(module=row.module, is_module_default=True).exists(),
     )
-    preset.full_clean()
     preset.save(force_insert=True)
     PresetEntry.objects.bulk_create(
         PresetEntry(
@@ -168,7 +167,6 @@ def make_prompt_pack(row: PromptPackRow, summary: SeedSummary) -> None:
         output_schema=dict(row.output_schema),
         options=dict(row.options),
     )
-    pack.full_clean()
     pack.save(force_insert=True)
     summary.prompt_packs.append(row.module)
 

@@ -9,6 +9,8 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8000, help="the port that the set-up link names")
         parser.add_argument("--no-static", action="store_true", help="static files were collected before")
+        parser.add_argument("--serve", action="store_true", help="become the server afterwards, as `serve` would")
 
-    def handle(self, *args: Any, port: int, no_static: bool, **options: Any) -> None:
+    def handle(self, *args: Any, port: int, no_static: bool, serve: bool, **options: Any) -> None:
         os.umask(0o077)
         self.make_data_dir()
+        collecting = None if no_static else self.start_collecting()
         self.make_secret_key()
         with self.step("Database migrated"):
             call_command("migrate", interactive=False, verbosity=0)
@@ -44,9 +48,21 @@ class Command(BaseCommand):
         if "seed_models" in get_commands():
             with self.step("Provider templates in place"):
                 call_command("seed_models", verbosity=0)
-        if not no_static:
-            self.collect_static()
         self.make_administrator(port)
+        if collecting is not None:
+            collecting.join()
+            if collecting.exitcode:
+                raise CommandError("The static files could not be collected; the reason is above.")
+        if serve:
+            self.stdout.write("Starting the server")
+            self.stdout.flush()
+            call_command("serve", port=port, skip_checks=False)
+
+    def start_collecting(self) -> ForkProcess:
+        """Beside the migration, in a process of its own: it touches no database, and none is open yet."""
+        process = get_context("fork").Process(target=self.collect_static)
+        process.start()
+        return process
 
     @contextmanager
     def step(self, done: str) -> Iterator[None]:

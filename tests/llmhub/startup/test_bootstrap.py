@@ -104,3 +104,28 @@ def test_locks_pin_every_package_by_hash_and_name_no_index(name: str) -> None:
     assert "://" not in text
     entries = [entry for entry in text.replace("\\\n", " ").splitlines() if entry and not entry.startswith("#")]
     assert all("==" in entry and "--hash=sha256:" in entry for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("variables", "text", "named"),
+    [
+        ({}, "", False),
+        ({}, "[global]\ntimeout = 60\n", False),
+        ({}, "[global]\nindex-url = https://pypi.example.test/simple\n", True),
+        ({"PIP_EXTRA_INDEX_URL": "https://pypi.example.test/simple"}, "", True),
+    ],
+)
+def test_an_index_of_pips_own_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], text: str, named: bool
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "pip.conf").write_text(text)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    machine = Path("/etc/pip.conf")
+    expected = named or (machine.is_file() and "index" in machine.read_text())
+    assert bootstrap.pip_has_an_index() is expected

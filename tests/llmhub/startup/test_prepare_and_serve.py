@@ -143,7 +143,9 @@ def test_the_hub_serves_and_ends_whole(prepared: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     hub = subprocess.Popen(
-        [sys.executable, "manage.py", "serve", "--port", str(port)], cwd=ROOT, env=environment(prepared)
+        [sys.executable, "manage.py", "prepare", "--no-static", "--serve", "--port", str(port)],
+        cwd=ROOT,
+        env=environment(prepared),
     )
     try:
         deadline = time.monotonic() + 60

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,11 +28,11 @@ time.sleep(lifetime)
 DRIVER = """
 import sys
 from llmhub.supervisor import Child, Supervisor
-code, folder, lifetime = sys.argv[1:]
+code, folder, lifetime, port = sys.argv[1:]
 child = lambda name, lifetime: Child(name, [sys.executable, "-c", code, f"{folder}/{name}", lifetime])
 sys.exit(Supervisor(
     server=child("server", lifetime), recorder=child("recorder", "600"),
-    url="http://127.0.0.1/", address=("127.0.0.1", 9), drain_s=5,
+    url="http://127.0.0.1/", address=("127.0.0.1", int(port)), drain_s=5,
 ).run())
 """
 
@@ -57,11 +58,13 @@ def alive(pid: int) -> bool:
 
 
 class Run:
-    """A supervisor process with its two children up."""
+    """A supervisor process with its two children up; a listening socket stands for the server's."""
 
     def __init__(self, folder: Path, lifetime_s: float) -> None:
         self.server_file, self.recorder_file = folder / "server", folder / "recorder"
-        self.process = subprocess.Popen([sys.executable, "-c", DRIVER, CHILD, str(folder), str(lifetime_s)], cwd=ROOT)
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        arguments = [CHILD, str(folder), str(lifetime_s), str(self.listening.getsockname()[1])]
+        self.process = subprocess.Popen([sys.executable, "-c", DRIVER, *arguments], cwd=ROOT)
         wait_until(lambda: bool(pids(self.server_file) and pids(self.recorder_file)))
 
     def children(self) -> list[int]:
@@ -78,6 +81,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
     yield make
     for run in runs:
+        run.listening.close()
         run.process.kill()
         run.process.wait()
         for pid in run.children():
@@ -116,6 +120,6 @@ def test_a_killed_supervisor_leaves_no_orphan(start: Callable[..., Run]) -> None
 
 
 def test_a_server_that_ends_by_itself_ends_the_recorder_with_a_failure(start: Callable[..., Run]) -> None:
-    run = start(lifetime_s=1)
+    run = start(lifetime_s=5)
     assert run.process.wait(PATIENCE_S) == 1
     assert not any(alive(pid) for pid in run.children())
