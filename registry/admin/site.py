@@ -19,8 +19,8 @@ from registry.models import Credential, CredentialState, HealthState, Provider, 
 SECTIONS = (
     ("Models", ("Provider", "Credential", "LLMModel", "ModelPrice", "ModelAccess")),
     ("Choice of a model", ("Preset", "PresetEntry", "Route", "RouteEntry", "PromptPack")),
-    ("People and access", ("User", "Group", "UserSettings", "AccessToken", "Budget", "EndpointPolicy")),
-    ("Usage", ("UsageRecord", "UsageAttempt", "UsageRollup", "BudgetLease")),
+    ("People and access", ("User", "Group", "UserSettings", "AccessToken", "Budget", "RateLimit", "EndpointPolicy")),
+    ("Usage", ("UsageRecord", "UsageAttempt", "UsageRollup", "UsageDay", "BudgetLease")),
     (
         "Trail",
         ("AuditEvent", "RegistryChange", "HealthCheck", "DiscoveryRun", "DiscoveryChange", "RuntimeRegistration"),

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from registry.admin.base import ReadOnlyAdmin
-from registry.models import UsageAttempt, UsageRecord, UsageRollup
+from registry.models import UsageAttempt, UsageDay, UsageRecord, UsageRollup
 
 
 class AttemptInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -77,3 +77,11 @@ class UsageRollupAdmin(ReadOnlyAdmin):
     list_filter = ("credential_scope", "hour")
     ordering = ("-hour", "model_name")
     search_fields = ("username", "model_name", "provider_slug", "token_name")
+
+
+@admin.register(UsageDay)
+class UsageDayAdmin(ReadOnlyAdmin):
+    list_display = ("day", *UsageRollupAdmin.list_display[1:])
+    list_filter = ("credential_scope", "day")
+    ordering = ("-day", "model_name")
+    search_fields = UsageRollupAdmin.search_fields

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
@@ -189,11 +190,10 @@ def hour_of(when: dt.datetime) -> dt.datetime:
     return when.replace(minute=0, second=0, microsecond=0)
 
 
-class UsageRollup(models.Model):
-    """Sums of settled calls by hour and by who, what and whose key. Written with the rows it sums."""
+class UsageSums(models.Model):
+    """Sums of settled calls by who, what, whose key and which tags. Written with the rows that they sum."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    hour = models.DateTimeField()
     user_key = models.UUIDField(null=True)  # keys without constraint: sums outlive what they point to
     username = models.CharField(max_length=150, blank=True)
     token_key = models.UUIDField(null=True)
@@ -202,7 +202,8 @@ class UsageRollup(models.Model):
     model_name = models.CharField(max_length=200, blank=True)
     provider_slug = models.CharField(max_length=64, blank=True)
     credential_scope = models.CharField(max_length=16, blank=True)
-    digest = models.CharField(max_length=64)  # of hour and all dimensions: one row each, null or not
+    tags = models.TextField(blank=True, default="")  # as `tags_key` writes them
+    digest = models.CharField(max_length=64)  # of the time and all dimensions: one row each, null or not
     calls = models.PositiveBigIntegerField(default=0)
     errors = models.PositiveBigIntegerField(default=0)
     input_tokens = models.PositiveBigIntegerField(default=0)
@@ -215,13 +216,22 @@ class UsageRollup(models.Model):
     first_token_ms = models.PositiveBigIntegerField(default=0)  # sum over calls that have one
     first_token_calls = models.PositiveBigIntegerField(default=0)
 
-    class RollupQuerySet(models.QuerySet["UsageRollup"]):
-        def visible_to(self, user: Any) -> models.QuerySet[UsageRollup]:
+    class SumsQuerySet(models.QuerySet[Any]):
+        def visible_to(self, user: Any) -> Self:
             if not user.is_authenticated or not user.is_active:
                 return self.none()
-            return self if user.is_superuser else self.filter(user_key=user.pk)
+            return self.all() if user.is_superuser else self.filter(user_key=user.pk)
 
-    objects = RollupQuerySet.as_manager()
+    objects = SumsQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class UsageRollup(UsageSums):
+    """Sums of an hour."""
+
+    hour = models.DateTimeField()
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -234,3 +244,27 @@ class UsageRollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}:00 {self.model_name} {self.calls}"
+
+
+class UsageDay(UsageSums):
+    """Sums of a UTC day: the hours again, so that a year stays quick to read."""
+
+    day = models.DateTimeField()  # midnight
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=("digest",), name="usage_day_once")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=("day",), name="usage_day_by_day"),
+            models.Index(fields=("user_key", "day"), name="usage_day_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d} {self.model_name} {self.calls}"
+
+
+def tags_key(tags: Iterable[str]) -> str:
+    """Several tags as one text, "" for none: ",a,b,", in order, so that ",a," finds each row that has it."""
+    known = sorted({tag.replace(",", " ") for tag in tags if tag})
+    return f",{','.join(known)}," if known else ""

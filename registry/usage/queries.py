@@ -1,22 +1,26 @@
-"""Questions about usage that pages and the API ask. Reads the hourly sums only, so that a million calls stay quick."""
+"""Questions about usage that pages and the API ask. Reads sums only, whole days by the day, so that a million calls
+stay quick."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import TruncDay
+from django.utils import timezone
 
-from registry.models import UsageRollup
+from registry.models import UsageDay, UsageRollup
 from registry.models.base import AnyUser
 from registry.usage.rollup import SUMS
 
-GroupBy = Literal["model", "provider", "user", "token", "credential_scope", "day", "hour"]
+GroupBy = Literal["model", "provider", "user", "token", "tag", "credential_scope", "day", "hour"]
 GROUPINGS: tuple[str, ...] = get_args(GroupBy)
+DAY = dt.timedelta(days=1)
 
 # Grouping: the columns that make a group, the last of which is what people read.
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -24,9 +28,32 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "provider": ("provider_slug",),
     "user": ("user_key", "username"),
     "token": ("token_key", "token_name"),
+    "tag": ("tags",),
     "credential_scope": ("credential_scope",),
-    "hour": ("hour",),
+    "day": (),
+    "hour": (),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrow:
+    """What sums are about. Keys are of rows that may be gone; `tag` is one of a call's tags."""
+
+    model: uuid.UUID | None = None
+    provider: str = ""
+    user: uuid.UUID | None = None
+    token: uuid.UUID | None = None
+    tag: str = ""
+
+    def apply(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = {
+            "model_key": self.model,
+            "provider_slug": self.provider,
+            "user_key": self.user,
+            "token_key": self.token,
+            "tags__contains": f",{self.tag}," if self.tag else None,
+        }
+        return rows.filter(**{name: value for name, value in wanted.items() if value})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +80,16 @@ class SummaryRow:
         return self.input_tokens + self.output_tokens
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One period: its sums, the same by group (dearest first) and by time (in order), and each group over time."""
+
+    total: SummaryRow
+    groups: list[SummaryRow]
+    times: list[SummaryRow]
+    cells: dict[tuple[str, uuid.UUID | None], dict[dt.datetime, SummaryRow]] = field(default_factory=dict)
+
+
 def summary(
     user: AnyUser,
     *,
@@ -60,49 +97,146 @@ def summary(
     until: dt.datetime | None = None,
     group_by: GroupBy = "model",
     time_zone: dt.tzinfo = dt.UTC,
+    narrow: Narrow | None = None,
 ) -> list[SummaryRow]:
     """Sums of the settled calls that `user` may see, by group: dearest first, days and hours in their order.
 
     `since` and `until` are taken to the hour that holds them, `until` not included; a day begins at midnight in
-    `time_zone`. Raises ValueError for an unknown grouping.
+    `time_zone`. A call with several tags counts for each of them. Raises ValueError for an unknown grouping.
     """
     if group_by not in GROUPINGS:
         raise ValueError(f"group_by takes one of {', '.join(GROUPINGS)}")
-    rows = _between(user, since, until)
-    if group_by == "day":
-        rows = rows.annotate(day=TruncDay("hour", tzinfo=time_zone))
-    columns = ("day",) if group_by == "day" else _COLUMNS[group_by]
-    sums = {f"sum_{name}": Sum(name) for name in SUMS}
-    found = [_row(columns, values) for values in rows.order_by().values(*columns).annotate(**sums)]
+    by_hour = group_by == "hour" or (group_by == "day" and str(time_zone) != "UTC")
+    found = _Sums()
+    for rows, at in _pieces(user, since, until, narrow, hours_only=by_hour):
+        if group_by == "day":
+            rows, at = rows.annotate(on=TruncDay(at, tzinfo=time_zone)), "on"
+        columns = (at,) if group_by in ("day", "hour") else _COLUMNS[group_by]
+        for values in _summed(rows, columns):
+            for key in _keys(values, columns, group_by):
+                found.add(key, values)
     if group_by in ("day", "hour"):
-        return sorted(found, key=lambda row: row.label)
-    return sorted(found, key=lambda row: (-row.cost, -row.calls, row.label, str(row.key)))
+        return sorted(found.rows(), key=lambda row: row.label)
+    return sorted(found.rows(), key=_dearest_first)
 
 
-def totals(user: AnyUser, *, since: dt.datetime | None = None, until: dt.datetime | None = None) -> SummaryRow:
+def totals(
+    user: AnyUser,
+    *,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    narrow: Narrow | None = None,
+    model: uuid.UUID | None = None,
+) -> SummaryRow:
     """The one row over everything that `user` may see."""
-    values = _between(user, since, until).aggregate(**{f"sum_{name}": Sum(name) for name in SUMS})
-    return _row((), values)
+    found = _Sums()
+    for rows, _ in _pieces(user, since, until, narrow or Narrow(model=model)):
+        found.add(("",), rows.aggregate(**_SUMS))
+    return next(found.rows(), SummaryRow(label=""))
 
 
-def _between(user: AnyUser, since: dt.datetime | None, until: dt.datetime | None) -> QuerySet[UsageRollup]:
-    rows = UsageRollup.objects.visible_to(user)
+def report(
+    user: AnyUser,
+    *,
+    since: dt.datetime,
+    until: dt.datetime,
+    group_by: GroupBy = "model",
+    step: Literal["hour", "day"] = "day",
+    narrow: Narrow | None = None,
+) -> Report:
+    """All that a page shows of a period, from one reading of its sums. Days are UTC's."""
+    groups, times, total = _Sums(), _Sums(), _Sums()
+    cells: dict[tuple[str, uuid.UUID | None], _Sums] = {}
+    for rows, at in _pieces(user, since, until, narrow, hours_only=step == "hour"):
+        columns = _COLUMNS[group_by]
+        for values in _summed(rows.annotate(on=F(at)), ("on", *columns)):
+            moment = values["on"] if step == "hour" else _midnight(values["on"])
+            total.add(("",), values)
+            times.add((moment,), values)
+            for key in _keys(values, columns, group_by) if columns else ():
+                groups.add(key, values)
+                cells.setdefault((key[-1], key[0] if len(key) == 2 else None), _Sums()).add((moment,), values)
+    return Report(
+        total=next(total.rows(), SummaryRow(label="")),
+        groups=sorted(groups.rows(), key=_dearest_first),
+        times=sorted(times.rows(), key=lambda row: row.label),
+        cells={key: {row.starts_at: row for row in sums.rows() if row.starts_at} for key, sums in cells.items()},
+    )
+
+
+_SUMS = {f"sum_{name}": Sum(name) for name in SUMS}
+_dearest_first: Callable[[SummaryRow], Any] = lambda row: (-row.cost, -row.calls, row.label, str(row.key))  # noqa: E731
+
+
+def _pieces(
+    user: AnyUser,
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+    narrow: Narrow | None,
+    *,
+    hours_only: bool = False,
+) -> Iterator[tuple[QuerySet[Any], str]]:
+    """The period as rows that cover it once, with their time's column: days in its middle, hours at its ends."""
+    narrow = narrow or Narrow()
+    hours = narrow.apply(UsageRollup.objects.visible_to(user))
+    start = since.replace(minute=0, second=0, microsecond=0) if since else None
+    first = _midnight(start + DAY - dt.timedelta(microseconds=1)) if start else None
+    last = _midnight(until if until is not None else timezone.now() + DAY)
+    if hours_only or (first is not None and first >= last):
+        yield _between(hours, "hour", start, until), "hour"
+        return
+    yield _between(narrow.apply(UsageDay.objects.visible_to(user)), "day", first, until and last), "day"
+    if start is not None and start != first:
+        yield _between(hours, "hour", start, first), "hour"
+    if until is not None and until != last:
+        yield _between(hours, "hour", last, until), "hour"
+
+
+def _between(rows: QuerySet[Any], at: str, since: dt.datetime | None, until: dt.datetime | None) -> QuerySet[Any]:
     if since is not None:
-        rows = rows.filter(hour__gte=since.replace(minute=0, second=0, microsecond=0))
-    if until is not None:
-        rows = rows.filter(hour__lt=until)
-    return rows
+        rows = rows.filter(**{f"{at}__gte": since})
+    return rows if until is None else rows.filter(**{f"{at}__lt": until})
 
 
-def _row(columns: tuple[str, ...], values: dict[str, Any]) -> SummaryRow:
-    sums: dict[str, Any] = {name: values[f"sum_{name}"] or 0 for name in SUMS}
+def _midnight(when: dt.datetime) -> dt.datetime:
+    return when.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _summed(rows: QuerySet[Any], columns: tuple[str, ...]) -> Iterable[dict[str, Any]]:
+    found: Iterable[dict[str, Any]] = rows.order_by().values(*columns).annotate(**_SUMS)
+    return found
+
+
+def _keys(values: dict[str, Any], columns: tuple[str, ...], group_by: str) -> list[tuple[Any, ...]]:
+    """The groups that a row counts for: one, but for tags, of which a call may have several."""
+    if group_by == "tag":
+        return [(tag,) for tag in values["tags"].strip(",").split(",")]
+    return [tuple(values[name] for name in columns)]
+
+
+class _Sums:
+    """Sums by key, added up from several readings."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def add(self, key: tuple[Any, ...], values: dict[str, Any]) -> None:
+        total = self._by_key.setdefault(key, dict.fromkeys(SUMS, 0))
+        for name in SUMS:
+            total[name] += values[f"sum_{name}"] or 0
+
+    def rows(self) -> Iterator[SummaryRow]:
+        return (_row(key, dict(total)) for key, total in self._by_key.items())
+
+
+def _row(key: tuple[Any, ...], sums: dict[str, Any]) -> SummaryRow:
     latency_ms, first_token_ms = sums.pop("latency_ms"), sums.pop("first_token_ms")
     first_token_calls = sums.pop("first_token_calls")
-    label = values[columns[-1]] if columns else ""
+    label = key[-1]
     starts_at = label if isinstance(label, dt.datetime) else None
     return SummaryRow(
         label=starts_at.isoformat() if starts_at else label,
-        key=values[columns[0]] if len(columns) == 2 else None,
+        key=key[0] if len(key) == 2 else None,
         starts_at=starts_at,
         mean_latency_ms=latency_ms / sums["calls"] if sums["calls"] else None,
         mean_first_token_ms=first_token_ms / first_token_calls if first_token_calls else None,

@@ -1,4 +1,4 @@
-"""Hourly sums of settled calls. Adds up what it is given in the caller's transaction; decides nothing about calls."""
+"""Sums of settled calls by hour and by UTC day, added up in the caller's transaction. Decides nothing about calls."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import hashlib
 import json
 import operator
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from django.db import connections, router, transaction
+from django.db.models import Sum
+from django.db.models.functions import TruncDay
 
-from registry.models import UsageRecord, UsageRollup, UsageState
-from registry.models.usage import hour_of
+from registry.models import UsageDay, UsageRecord, UsageRollup, UsageState
+from registry.models.usage import hour_of, tags_key
 from registry.usage.inserts import add_up, blank
 
 FAILED = frozenset(
@@ -43,7 +45,7 @@ ADVISORY_LOCK = 0x11A_0002
 class Dimensions:
     """What one row of sums is about."""
 
-    hour: dt.datetime
+    at: dt.datetime  # the hour, or the day's midnight
     user_key: Any
     username: str
     token_key: Any
@@ -52,11 +54,12 @@ class Dimensions:
     model_name: str
     provider_slug: str
     credential_scope: str
+    tags: str
 
     @classmethod
     def of(cls, row: UsageRecord) -> Dimensions:
         return cls(
-            hour=hour_of(row.created_at.astimezone(dt.UTC)),
+            at=hour_of(row.created_at.astimezone(dt.UTC)),
             user_key=row.user_id,
             username=row.username,
             token_key=row.token_id,
@@ -65,17 +68,27 @@ class Dimensions:
             model_name=row.model_name,
             provider_slug=row.provider_slug,
             credential_scope=row.credential_scope,
+            tags=tags_key(row.tags),
         )
 
+    def on_its_day(self) -> Dimensions:
+        return replace(self, at=self.at.replace(hour=0))
+
     def as_fields(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        """All but the time, by column."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "at"}
 
     @property
     def digest(self) -> str:
-        """One text for all dimensions, null or not: unique where databases disagree about nulls."""
-        values = [value.isoformat() if isinstance(value, dt.datetime) else value for value in self.as_fields().values()]
+        """One text for the time and all dimensions, null or not: unique where databases disagree about nulls."""
+        values = [self.at.isoformat(), *self.as_fields().values()]
+        if not self.tags:
+            values.pop()  # rows from before there were tags keep their digest
         text = json.dumps([None if value is None else str(value) for value in values])
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+COLUMNS = tuple(name for name in Dimensions.__slots__ if name != "at")
 
 
 def sums_of(row: UsageRecord) -> dict[str, int | Decimal]:
@@ -99,12 +112,32 @@ def sums_of(row: UsageRecord) -> dict[str, int | Decimal]:
 def add(rows: Iterable[UsageRecord]) -> None:
     """Add settled calls to the sums. Call once for each, in the transaction that settles it."""
     _lock(shared=True)
+    hours = _hours_of(rows)
+    _add(UsageRollup, "hour", hours)
+    days: dict[Dimensions, dict[str, Any]] = {}
+    for found, total in hours.items():
+        _add_to(days, found.on_its_day(), total)
+    _add(UsageDay, "day", days)
+
+
+def _hours_of(rows: Iterable[UsageRecord]) -> dict[Dimensions, dict[str, Any]]:
     totals: dict[Dimensions, dict[str, Any]] = {}
     for row in rows:
-        total = totals.setdefault(Dimensions.of(row), dict.fromkeys(SUMS, 0))
-        for name, value in sums_of(row).items():
-            total[name] += value
-    sums = [blank(UsageRollup, **total, **found.as_fields(), digest=found.digest) for found, total in totals.items()]
+        _add_to(totals, Dimensions.of(row), sums_of(row))
+    return totals
+
+
+def _add_to(totals: dict[Dimensions, dict[str, Any]], where: Dimensions, sums: dict[str, Any]) -> None:
+    total = totals.setdefault(where, dict.fromkeys(SUMS, 0))
+    for name, value in sums.items():
+        total[name] += value
+
+
+def _add(table: type[UsageRollup | UsageDay], time: str, totals: dict[Dimensions, dict[str, Any]]) -> None:
+    sums = [
+        blank(table, **total, **found.as_fields(), **{time: found.at}, digest=found.digest)
+        for found, total in totals.items()
+    ]
     # In the order of the digest: two recorders that meet the same rows then wait for one another, and never in a ring.
     add_up(sorted(sums, key=operator.attrgetter("digest")), key="digest", sums=SUMS)
 
@@ -125,9 +158,30 @@ def rebuild(*, since: dt.datetime | None = None, until: dt.datetime | None = Non
         _lock(shared=False)
         old.delete()
         for chunk in _chunks(rows.order_by("id").iterator(chunk_size=REBUILD_CHUNK)):
-            add(chunk)
+            _add(UsageRollup, "hour", _hours_of(chunk))
             summed += len(chunk)
+        renew_days(since=since, until=until)
     return summed
+
+
+def renew_days(*, since: dt.datetime | None = None, until: dt.datetime | None = None) -> None:
+    """Make the days' sums anew from the hours, for each day that [since, until) touches."""
+    days, hours = UsageDay.objects.all(), UsageRollup.objects.all()
+    if since is not None:
+        first = since.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        days, hours = days.filter(day__gte=first), hours.filter(hour__gte=first)
+    if until is not None:
+        last = until.astimezone(dt.UTC) + dt.timedelta(days=1, microseconds=-1)
+        last = last.replace(hour=0, minute=0, second=0, microsecond=0)
+        days, hours = days.filter(day__lt=last), hours.filter(hour__lt=last)
+    days.delete()
+    sums = {f"sum_{name}": Sum(name) for name in SUMS}
+    found = hours.order_by().annotate(at=TruncDay("hour", tzinfo=dt.UTC)).values("at", *COLUMNS).annotate(**sums)
+    totals = {
+        Dimensions(at=row["at"], **{name: row[name] for name in COLUMNS}): {name: row[f"sum_{name}"] for name in SUMS}
+        for row in found.iterator(chunk_size=REBUILD_CHUNK)
+    }
+    _add(UsageDay, "day", totals)
 
 
 def _lock(*, shared: bool) -> None:

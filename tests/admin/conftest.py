@@ -114,6 +114,7 @@ def plant_people(hub: Hub, admin: Any, tail: str) -> None:
             digest=f"d{tail}",
         )
     )
+    keep(records.UsageDay.objects.create(day=timezone.now(), username="admin", calls=7, digest=f"d{tail}"))
     keep(audit.record(admin, "create", hub.rows[records.Provider], after={}))
     keep(records.RegistryChange.objects.order_by("pk").first())
 

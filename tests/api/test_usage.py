@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from registry.models import UsageRecord, UsageRollup
+from registry.usage import rollup
 from tests.api.conftest import by_session, make_rows
 
 FIELDS = {
@@ -85,6 +86,7 @@ def sums(alice: Any, bob: Any) -> None:
             hour=hour - dt.timedelta(hours=number), user_key=user.pk, username=user.username, digest=str(number),
             model_name=f"m{number}", calls=2, errors=1, input_tokens=10, output_tokens=4, cost=cost, latency_ms=50,
         )  # fmt: skip
+    rollup.renew_days()
 
 
 def test_sums_are_of_ones_own_calls(alice: Any, admin: Any, sums: None) -> None:

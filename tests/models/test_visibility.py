@@ -34,6 +34,7 @@ from registry.models import (
     RouteEntry,
     RuntimeRegistration,
     UsageAttempt,
+    UsageDay,
     UsageRecord,
     UsageRollup,
     User,
@@ -71,6 +72,7 @@ RULES: dict[type[models.Model], tuple[set[str], set[str], tuple[set[str], set[st
     UsageRecord: ({"alice", "admin"}, set(), ({"admin"}, set())),
     UsageAttempt: ({"alice", "admin"}, set(), ({"admin"}, set())),
     UsageRollup: ({"alice", "admin"}, set(), ({"admin"}, set())),
+    UsageDay: ({"alice", "admin"}, set(), ({"admin"}, set())),
     AuditEvent: ({"alice", "admin"}, set(), ({"admin"}, set())),
     EndpointPolicy: ({"admin"}, {"admin"}, ({"admin"}, {"admin"})),
 }
@@ -150,6 +152,7 @@ def make(kind: type[models.Model], owner: Any) -> models.Model:
         UsageRecord: record,
         UsageAttempt: lambda: UsageAttempt.objects.create(record=record(), number=1, started_at=now),
         UsageRollup: lambda: UsageRollup.objects.create(hour=now, user_key=owner and owner.pk, digest="d"),
+        UsageDay: lambda: UsageDay.objects.create(day=now, user_key=owner and owner.pk, digest="d"),
         AuditEvent: lambda: AuditEvent.objects.create(actor=owner, action="change", table="t"),
         EndpointPolicy: lambda: EndpointPolicy.objects.create(target="10.0.0.1"),
     }
