@@ -101,7 +101,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "builtins": ["registry.web.tags"],
+            "builtins": ["django.templatetags.i18n", "registry.web.tags"],
         },
     },
 ]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Prefetch, Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from adapters.kinds import KINDS
@@ -44,6 +43,11 @@ class ModelChoice:
         return f"{_usd(price.input_per_1m)} in · {_usd(price.output_per_1m)} out"
 
     @property
+    def capabilities(self) -> list[tuple[str, str]]:
+        """What is shown of it: label and yes, no or unknown."""
+        return [(CAPABILITY_LABELS[name], self.model.capability(name)) for name in SHOWN_CAPABILITIES]
+
+    @property
     def payer_text(self) -> str:
         return PAYER_LABELS[self.payer]
 
@@ -64,40 +68,6 @@ def usable_models(user: User) -> QuerySet[LLMModel]:
     return rows.prefetch_related(Prefetch("prices", queryset=prices, to_attr="present_prices")).order_by(
         "provider__name", "name", "id"
     )
-
-
-def search(
-    rows: QuerySet[LLMModel],
-    *,
-    text: str = "",
-    provider: uuid.UUID | None = None,
-    tier: str = "",
-    tag: str = "",
-    capability: str = "",
-    owned: str = "",
-) -> QuerySet[LLMModel]:
-    """Narrow the models; every word of `text` must be found somewhere. `owned` is own, shared or empty."""
-    rows = rows.annotate(tags_text=Cast("tags", TextField()))
-    for word in text.split()[:8]:
-        rows = rows.filter(
-            Q(name__icontains=word)
-            | Q(model_id__icontains=word)
-            | Q(family__icontains=word)
-            | Q(description__icontains=word)
-            | Q(provider__name__icontains=word)
-            | Q(tags_text__icontains=word)
-        )
-    if provider:
-        rows = rows.filter(provider=provider)
-    if tier:
-        rows = rows.filter(tier=tier)
-    if tag:
-        rows = rows.filter(tags_text__contains=f'"{tag}"')
-    if capability in CAPABILITIES:
-        rows = rows.filter(**{f"capabilities__{capability}__value": "yes"})
-    if owned:
-        rows = rows.filter(owner__isnull=owned == "shared")
-    return rows
 
 
 def with_payers(rows: Iterable[LLMModel], user: User, preferences: UserSettings) -> list[ModelChoice]:

@@ -34,7 +34,22 @@ def usd(value: Decimal | None) -> str:
 
 
 @register.filter
-def seconds(latency_ms: int | None) -> str:
+def price(amount: Decimal | None) -> str:
+    """A price in USD with at least two places: $0.075, $2.00; "?" for None, which is not free."""
+    if amount is None:
+        return "?"
+    whole, _, part = f"{amount.normalize():f}".partition(".")
+    return f"${whole}.{part.ljust(2, '0')}"
+
+
+@register.filter
+def share_of(part: Any, whole: Any) -> int:
+    """How many percent of `whole` the `part` is, 0 to 100; 0 of nothing."""
+    return max(0, min(100, round(100 * float(part) / float(whole)))) if whole else 0
+
+
+@register.filter
+def seconds(latency_ms: float | None) -> str:
     """840 as 0.84 s; empty for None."""
     if latency_ms is None:
         return ""

@@ -19,7 +19,7 @@ ROUTES = {str(route.name) for route in urlpatterns}
 WITH_ROW = {str(route.name) for route in urlpatterns if "pk" in str(route.pattern)}
 PAGES = (
     "home", "playground", "conversations", "compare", "models", "model_options", "keys", "key_add", "tokens", "usage",
-    "account", "password_change",
+    "model", "account", "password_change",
 )  # fmt: skip
 POST_ONLY = (
     "playground_token", "playground_conversations", "playground_conversation", "playground_drop", "conversation_rename",
