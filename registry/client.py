@@ -322,7 +322,7 @@ class DynamicLLMClient:
 
     async def _resolved(self, ask: Ask, principal: Principal, record: CallRecord) -> Resolution:
         try:
-            if self.guard is not None and (entry := self.guard.enter(principal, record.request)) is not None:
+            if self.guard is not None and (entry := await self.guard.enter(principal, record.request)) is not None:
                 record.hold(entry)
                 record.headers = entry.standing.headers()
             resolution = await self.resolve_fresh(ask, principal)

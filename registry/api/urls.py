@@ -10,7 +10,13 @@ from registry.api.views.access_tokens import TokenViewSet
 from registry.api.views.conversations import ConversationViewSet
 from registry.api.views.llm import PromptPackView, RecommendView, RegistryView, RuntimeRegisterView, RuntimeView
 from registry.api.views.llm_models import ModelViewSet
-from registry.api.views.operations import AuditViewSet, BudgetViewSet, EndpointPolicyViewSet, SettingsView
+from registry.api.views.operations import (
+    AuditViewSet,
+    BudgetViewSet,
+    EndpointPolicyViewSet,
+    RateLimitViewSet,
+    SettingsView,
+)
 from registry.api.views.providers import CredentialViewSet, ProviderViewSet
 from registry.api.views.schema import DocsView, SchemaView
 from registry.api.views.shortlists import PresetViewSet, PromptPackViewSet, RouteViewSet
@@ -26,6 +32,7 @@ router.register("presets", PresetViewSet, basename="preset")
 router.register("routes", RouteViewSet, basename="route")
 router.register("prompt-packs", PromptPackViewSet, basename="prompt-pack")
 router.register("budgets", BudgetViewSet, basename="budget")
+router.register("rate-limits", RateLimitViewSet, basename="rate-limit")
 router.register("usage", UsageViewSet, basename="usage")
 router.register("endpoint-policies", EndpointPolicyViewSet, basename="endpoint-policy")
 router.register("audit", AuditViewSet, basename="audit")

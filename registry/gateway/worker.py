@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
@@ -26,10 +26,13 @@ from registry.gateway.draining import drain_on_sigterm, is_server_process
 from registry.gateway.http import Request
 from registry.routing.budgets import Budgets
 from registry.routing.guard import Guard
-from registry.routing.limits import shared_limits
+from registry.routing.limits import Limits, node_limits
 from registry.routing.rules import Rules
 from registry.usage.holders import begin_holding
 from registry.usage.journal import journal_of
+
+if TYPE_CHECKING:
+    from registry.routing.shared_limits import SharedLimits
 
 log = logging.getLogger("llmhub.lane")
 
@@ -56,8 +59,7 @@ class Worker:
         self.rules = Rules()
         self.snapshot.listeners.append(self.rules.note_changes)
         self.budgets = Budgets(self.in_thread, partial(begin_holding, Path(settings.LLMHUB_JOURNAL_DIR)))
-        limits = shared_limits(Path(settings.LLMHUB_LIMITS_DIR))
-        guard = Guard(self.rules, self.budgets, limits, unpriced=settings.LLMHUB_UNPRICED)
+        guard = Guard(self.rules, self.budgets, _limits(), unpriced=settings.LLMHUB_UNPRICED)
         self.transport = Transport()
         self.client = DynamicLLMClient(
             self.snapshot,
@@ -152,6 +154,16 @@ class Worker:
                 pass  # said once by the refresh
             except Exception:
                 log.exception("The registry's change log could not be applied.")
+
+
+def _limits() -> Limits | SharedLimits:
+    """Counted over all nodes where they share a Valkey, else over this node's workers."""
+    local = node_limits(Path(settings.LLMHUB_LIMITS_DIR))
+    if not settings.VALKEY_URL:
+        return local
+    from registry.routing.shared_limits import SharedLimits  # the client is large, and most hubs have no Valkey
+
+    return SharedLimits(settings.VALKEY_URL, local)
 
 
 def _settle_memory() -> None:

@@ -5,7 +5,8 @@ The one place that says no to a call that could be made; `DynamicLLMClient` asks
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from adapters.errors import LLMError
 from adapters.types import ChatRequest
@@ -16,6 +17,9 @@ from registry.routing.limits import Entry, LimitError, Limits
 from registry.routing.resolve import Candidate, Dropped
 from registry.routing.rules import LimitRule, Rules
 from registry.usage.ledger import CallIntent, Hold
+
+if TYPE_CHECKING:  # loaded only where there is a Valkey
+    from registry.routing.shared_limits import SharedEntry, SharedLimits
 
 UnpricedPolicy = Literal["allow", "unbudgeted", "refuse"]
 _FREE_OPERATIONS = frozenset({"count_tokens"})
@@ -39,7 +43,12 @@ class Guard:
     """One a worker. `unpriced` says who may call a model whose price nobody knows: it would void every budget."""
 
     def __init__(
-        self, rules: Rules, budgets: Budgets, limits: Limits, *, unpriced: UnpricedPolicy = "unbudgeted"
+        self,
+        rules: Rules,
+        budgets: Budgets,
+        limits: Limits | SharedLimits,
+        *,
+        unpriced: UnpricedPolicy = "unbudgeted",
     ) -> None:
         self.rules = rules
         self.budgets = budgets
@@ -61,10 +70,16 @@ class Guard:
         rules = {rule.id: rule for one in candidates for rule in self.rules.budgets_of(principal, one)}
         await self.budgets.look(list(rules.values()))
 
-    def enter(self, principal: Principal, request: AnyRequest | None) -> Entry | None:
+    async def enter(self, principal: Principal, request: AnyRequest | None) -> Entry | SharedEntry | None:
         """Count a call in its caller's limits; None where there are none. Raises LimitError."""
         rules = self.rules.limits_of(principal)
-        return self.limits.enter(rules, _tokens(rules, request)) if rules else None
+        return await self._enter(rules, request) if rules else None
+
+    async def _enter(self, rules: Sequence[LimitRule], request: AnyRequest | None) -> Entry | SharedEntry:
+        tokens = _tokens(rules, request)
+        if isinstance(self.limits, Limits):
+            return self.limits.enter(rules, tokens)
+        return await self.limits.enter(rules, tokens)
 
     async def claim(
         self, candidate: Candidate, principal: Principal, request: AnyRequest | None, intent: CallIntent
@@ -75,7 +90,7 @@ class Guard:
             reserved = await self._reserve(candidate, principal, request, intent)
             return () if reserved is None else (reserved,)
         try:
-            entry = self.limits.enter(rules, _tokens(rules, request))
+            entry = await self._enter(rules, request)
         except LimitError as error:
             raise Refused(_dropped(candidate, "rate_limited", error.message), error) from None
         try:
@@ -112,7 +127,7 @@ class Guard:
         return self.unpriced == "refuse" or (self.unpriced == "unbudgeted" and budgeted)
 
 
-def _tokens(rules: list[LimitRule], request: AnyRequest | None) -> int:
+def _tokens(rules: Sequence[LimitRule], request: AnyRequest | None) -> int:
     """What a call is counted with until it ends: what is sent, and as much as the client allows for the answer."""
     if request is None or all(rule.tokens_per_minute is None for rule in rules):
         return 0

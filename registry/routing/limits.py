@@ -1,8 +1,8 @@
 """Requests and tokens a minute, and calls at once: for a user, group, token, model, provider or key. Knows no money.
 
 Exact for all workers of a node, which share their counters in a file (registry.routing.cells); each node counts for
-itself. A minute is the last 60 whole seconds. Tokens are counted on an estimate when a call begins, and put right when
-it ends.
+itself, unless they share a Valkey (registry.routing.shared_limits). A minute is the last 60 whole seconds. Tokens are
+counted on an estimate when a call begins, and put right when it ends.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ class LimitError(LLMError):
         super().__init__(message, retry_after_s=retry_after_s)
         self.should_retry = retry_after_s is not None
         self.headers = standing.headers() if standing else []
+
+
+def call_alone_exceeds(rule: LimitRule, kind: str, limit: int, cost: int) -> LimitError:
+    words = f"{rule.words} is {limit} {kind} a minute, and this call alone may take {cost}."
+    return LimitError(words, retry_after_s=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +149,7 @@ class Limits:
 
     def _refuse(self, rule: LimitRule, kind: str, row: Row, limit: int, cost: int, now: int) -> None:
         if cost > limit:
-            words = f"{rule.words} is {limit} {kind} a minute, and this call alone may take {cost}."
-            raise LimitError(words, retry_after_s=None)
+            raise call_alone_exceeds(rule, kind, limit, cost)
         standing = _standing([(rule, kind, row, limit, cost)], now)
         words = f"{rule.words} of {limit} {kind} a minute is reached."
         raise LimitError(words, retry_after_s=_wait_s(row, limit - cost, now), standing=standing)
@@ -164,7 +168,7 @@ class Limits:
             row[HEAD + self._seats.mine] += 1
 
 
-def shared_limits(directory: Path) -> Limits:
+def node_limits(directory: Path) -> Limits:
     """With this node's other workers; where there is no room for that, alone, which is said."""
     try:
         return Limits(directory)

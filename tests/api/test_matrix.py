@@ -11,12 +11,12 @@ from registry.access import audit
 from registry.api.permissions import Access, DeclaredAccess
 from registry.api.urls import routes
 from registry.api.views.base import UUID_PATTERN
-from registry.models import AuditEvent, Budget, EndpointPolicy
+from registry.models import AuditEvent, Budget, EndpointPolicy, RateLimit
 from tests.api.conftest import Caller, Rows, by_session, by_token, make_rows
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CARRIERS = {"session": by_session, "token": by_token}
-ADMINS_ONLY = {"budget", "endpoint-policy", "audit"}
+ADMINS_ONLY = {"budget", "rate-limit", "endpoint-policy", "audit"}
 PUBLIC = {"schema", "docs"}
 
 
@@ -66,7 +66,7 @@ def ids(routes_: list[Route]) -> list[str]:
 def basename(route: Route) -> str:
     """`prompt-pack-detail` -> `prompt-pack`; actions come after the noun too."""
     nouns = ("provider", "credential", "model", "token", "conversation", "preset", "route", "prompt-pack", "budget",
-             "usage", "endpoint-policy", "audit")  # fmt: skip
+             "rate-limit", "usage", "endpoint-policy", "audit")  # fmt: skip
     return next(noun for noun in nouns if route.name.startswith(noun))
 
 
@@ -92,6 +92,8 @@ def row_for(route: Route, rows: Rows, alice: Any) -> Any:
     noun = basename(route)
     if noun == "budget":
         return Budget.objects.create(user=alice, amount="5")
+    if noun == "rate-limit":
+        return RateLimit.objects.create(user=alice, requests_per_minute=5)
     if noun == "endpoint-policy":
         return EndpointPolicy.objects.create(target="10.0.0.5")
     if noun == "audit":

@@ -18,6 +18,7 @@ from registry.models import (
     ModelAccess,
     Preset,
     Provider,
+    RateLimit,
     UserSettings,
 )
 from registry.models.access_token import digest_of
@@ -260,6 +261,22 @@ def test_a_budget_is_for_exactly_one_subject(admin: Any, alice: Any, rows: Rows)
         assert caller.post("/api/budgets/", {"user": "alice", "amount": amount}).status_code == 400
     assert Budget.objects.count() == 4
     assert len(caller.get("/api/budgets/").json()["results"]) == 4
+
+
+def test_a_limit_is_for_exactly_one_subject_and_one_a_subject(admin: Any, alice: Any, rows: Rows) -> None:
+    caller = by_session(admin)
+    subjects = {"user": "alice", "provider": rows.provider.slug, "credential": str(rows.credential.pk)}
+    for name, value in subjects.items():
+        made = caller.post("/api/rate-limits/", {name: value, "requests_per_minute": 60, "concurrency": 4})
+        assert (made.status_code, made.json()["requests_per_minute"]) == (201, 60), made.content
+    again = caller.post("/api/rate-limits/", {"user": "alice", "requests_per_minute": 1})
+    assert again.status_code == 400, again.content
+    for body in ({}, {"user": "alice", "provider": rows.provider.slug}, {"user": "nobody"}, {"model": 1}):
+        assert caller.post("/api/rate-limits/", {**body, "requests_per_minute": 1}).status_code == 400
+    for limit in (-1, "many", 2**63, 1.5, True):
+        bad = {"model": rows.model.name, "requests_per_minute": limit}
+        assert caller.post("/api/rate-limits/", bad).status_code == 400, limit
+    assert RateLimit.objects.count() == 3
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ WRITABLE: dict[str, set[str]] = {
         *("enabled", "is_global"),
     },
     "budget": {"user", "group", "token", "model", "window", "amount", "enabled"},
+    "rate-limit": {
+        *("user", "group", "model", "provider", "credential"),
+        *("requests_per_minute", "tokens_per_minute", "concurrency", "enabled"),
+    },
     "endpoint-policy": {"target", "ports", "audience", "group", "note", "enabled", "expires_at"},
     "usage": set(),
     "audit": set(),

@@ -11,7 +11,19 @@ from rest_framework.exceptions import ValidationError
 from adapters.egress import EgressRule
 from registry.api.fields import JsonField, MoneyField, RowField
 from registry.api.serializers.base import RowSerializer
-from registry.models import AccessToken, AuditEvent, Budget, EndpointPolicy, LLMModel, User, UserSettings
+from registry.models import (
+    AccessToken,
+    AuditEvent,
+    Budget,
+    Credential,
+    EndpointPolicy,
+    LLMModel,
+    Provider,
+    RateLimit,
+    User,
+    UserSettings,
+)
+from registry.models.budget import LIMIT_SUBJECTS
 
 
 def _every(manager: Any, user: Any) -> Any:
@@ -20,6 +32,11 @@ def _every(manager: Any, user: Any) -> Any:
 
 
 _SUBJECTS: Final = ("user", "group", "token", "model")
+
+
+def _named(subjects: tuple[str, ...], attrs: dict[str, Any], row: Any) -> list[str]:
+    """Whom the row will be for."""
+    return [name for name in subjects if (attrs[name] if name in attrs else getattr(row, name, None))]
 
 
 class BudgetSerializer(RowSerializer):
@@ -41,9 +58,29 @@ class BudgetSerializer(RowSerializer):
         read_only_fields = ("window_start", "created_at", "updated_at")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        named = [name for name in _SUBJECTS if (attrs[name] if name in attrs else getattr(self.instance, name, None))]
-        if len(named) != 1:
+        if len(_named(_SUBJECTS, attrs, self.instance)) != 1:
             raise ValidationError("A budget is for exactly one of user, group, token and model.")
+        return attrs
+
+
+class RateLimitSerializer(RowSerializer):
+    user = RowField(User, slug_field="username", among=_every, required=False, allow_null=True)
+    group = RowField(Group, slug_field="name", among=_every, required=False, allow_null=True)
+    model = RowField(LLMModel, slug_field="name", among=_every, required=False, allow_null=True)
+    provider = RowField(Provider, slug_field="slug", among=_every, required=False, allow_null=True)
+    credential = RowField(Credential, among=_every, required=False, allow_null=True)
+
+    class Meta:
+        model = RateLimit
+        fields = (
+            *("id", *LIMIT_SUBJECTS, "requests_per_minute", "tokens_per_minute", "concurrency", "enabled"),
+            *("created_at", "updated_at"),
+        )
+        read_only_fields = ("created_at", "updated_at")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(_named(LIMIT_SUBJECTS, attrs, self.instance)) != 1:
+            raise ValidationError("A limit is for exactly one of user, group, model, provider and credential.")
         return attrs
 
 

@@ -1,4 +1,4 @@
-"""Budgets, endpoint policies and the audit trail, which are for admins; and one's own settings."""
+"""Budgets, rate limits, endpoint policies and the audit trail, which are for admins; and one's own settings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from registry.api.serializers.operations import (
     AuditEventSerializer,
     BudgetSerializer,
     EndpointPolicySerializer,
+    RateLimitSerializer,
     SettingsSerializer,
 )
 from registry.api.views.base import ReadRows, RowView, WriteRows
-from registry.models import AuditEvent, Budget, EndpointPolicy, UserSettings
+from registry.models import AuditEvent, Budget, EndpointPolicy, RateLimit, UserSettings
 
 
 class BudgetViewSet(WriteRows):
@@ -38,6 +39,17 @@ class BudgetViewSet(WriteRows):
             else Budget.objects.editable_by(self.request.user)
         )
         return rows.select_related("user", "group", "token", "model")
+
+
+class RateLimitViewSet(WriteRows):
+    """Requests and tokens a minute and calls at once of a user, group, model, provider or key."""
+
+    model = RateLimit
+    access = Access(read=("manage",), admins_only=True)
+    serializer_class = RateLimitSerializer
+
+    def rows(self, visible: Any) -> Any:
+        return visible.select_related("user", "group", "model", "provider", "credential")
 
 
 class EndpointPolicyViewSet(WriteRows):
