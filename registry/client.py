@@ -376,7 +376,7 @@ class DynamicLLMClient:
 
     async def _adapter(self, candidate: Candidate, principal: Principal) -> Adapter:
         """The adapter of a candidate, kept while neither its rows nor its key nor its policy change."""
-        key = await self.keys.open_key(candidate)
+        key = await self.keys.open_key(candidate, principal)
         policy = self.keys.policy_for(candidate, principal)
         place = (id(candidate.entry), id(key), policy)
         kept = self._adapters.get(place)

@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -109,10 +109,13 @@ def record(
 def note(
     actor: Any, action: str, table: str, label: str, details: Mapping[str, Any], address: str | None = None
 ) -> AuditEvent:
-    """Note something that was done to no stored row, such as the test of a configuration that was not saved."""
+    """Note something that was done to no one row, such as the test of a configuration that was not saved.
+
+    `actor` None is the hub itself, or somebody at its command line.
+    """
     return AuditEvent.objects.create(
         actor=actor,
-        actor_name=actor.get_username()[:150],
+        actor_name="" if actor is None else actor.get_username()[:150],
         address=address or None,
         action=action[:32],
         table=table[:63],
@@ -121,4 +124,11 @@ def note(
     )
 
 
-__all__ = ["MASK", "PRIVATE", "note", "record", "snapshot"]
+def lines(events: models.QuerySet[AuditEvent]) -> Iterator[str]:
+    """The events as JSON, one object a line, oldest first."""
+    columns = [field.attname for field in AuditEvent._meta.concrete_fields]
+    for event in events.order_by("at", "id").values(*columns).iterator(chunk_size=1000):
+        yield json.dumps(event, default=str, ensure_ascii=False) + "\n"
+
+
+__all__ = ["MASK", "PRIVATE", "lines", "note", "record", "snapshot"]

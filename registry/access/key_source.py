@@ -13,8 +13,8 @@ from registry.routing.resolve import Candidate
 class KeySource(Protocol):
     """Opens the key of a candidate, and says which addresses its provider may be called at."""
 
-    async def open_key(self, candidate: Candidate) -> Secret:
-        """Raises ConfigurationError when the key can't be opened or is bound to another address."""
+    async def open_key(self, candidate: Candidate, principal: Principal) -> Secret:
+        """For a call by `principal`. Raises ConfigurationError when the key can't be opened or belongs elsewhere."""
         ...
 
     def policy_for(self, candidate: Candidate, principal: Principal) -> EgressPolicy: ...
@@ -23,7 +23,7 @@ class KeySource(Protocol):
 class EntryKeys:
     """For registries whose entries carry their own keys: a script's own machine may be called too."""
 
-    async def open_key(self, candidate: Candidate) -> Secret:
+    async def open_key(self, candidate: Candidate, principal: Principal) -> Secret:
         return Secret(api_key=candidate.entry.api_key)
 
     def policy_for(self, candidate: Candidate, principal: Principal) -> EgressPolicy:

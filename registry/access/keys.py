@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 
 from django.db import DatabaseError, close_old_connections
 
@@ -25,16 +26,16 @@ class StoredKeys:
         self.snapshot = snapshot
         self._environment: dict[object, Secret] = {}
 
-    async def open_key(self, candidate: Candidate) -> Secret:
+    async def open_key(self, candidate: Candidate, principal: Principal) -> Secret:
         """Raises ConfigurationError when the key can't be opened here or belongs to another address."""
         if candidate.credential is None:
             return self._without_stored(candidate)
         check_bound(candidate.credential, candidate.provider)
-        found = self.snapshot.revealed(candidate.credential.id)
+        found = self.snapshot.revealed(candidate.credential.id, principal.user_id)
         if found is not None:
             return found
         try:
-            return await asyncio.to_thread(_reveal, self.snapshot, candidate.credential.id)
+            return await asyncio.to_thread(_reveal, self.snapshot, candidate.credential.id, principal.user_id)
         except DecryptError as error:
             raise ConfigurationError(
                 "The stored key can't be opened. Enter it again.", provider=candidate.provider.slug
@@ -57,9 +58,9 @@ class StoredKeys:
         return self._environment[candidate.provider.id]
 
 
-def _reveal(snapshot: Snapshot, credential_id: object) -> Secret:
+def _reveal(snapshot: Snapshot, credential_id: Hashable, caller: Hashable | None) -> Secret:
     close_old_connections()
     try:
-        return snapshot.reveal(credential_id)
+        return snapshot.reveal(credential_id, caller)
     finally:
         close_old_connections()

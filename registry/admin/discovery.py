@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -65,9 +66,10 @@ def apply(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     waiting = DiscoveryChange.objects.filter(run__provider=provider, applied_at__isnull=True, pk__in=chosen)
     runs = DiscoveryRun.objects.filter(pk__in=waiting.values("run_id"))
     enable = request.POST.get("enable") == "1"
-    applied = sum(apply_changes(run, enable_new=enable, changes=chosen) for run in runs)
-    if applied:
-        address = request.META.get("REMOTE_ADDR")
-        audit.record(request.user, "discover", provider, None, {"applied": applied, "enabled": enable}, address)
+    with transaction.atomic():
+        applied = sum(apply_changes(run, enable_new=enable, changes=chosen) for run in runs)
+        if applied:
+            address = request.META.get("REMOTE_ADDR")
+            audit.record(request.user, "discover", provider, None, {"applied": applied, "enabled": enable}, address)
     messages.success(request, f"{applied} change{'' if applied == 1 else 's'} of {provider} applied.")
     return redirect("admin:discovery")

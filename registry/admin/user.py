@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
-from django.db import models
+from django.db import models, transaction
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 
@@ -61,9 +61,10 @@ class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):  # type: ignore[type-a
         person = self.get_object(request, id)
         before = None if person is None else audit.snapshot(person)
         stored = None if person is None else person.password
-        answer = super().user_change_password(request, id, form_url)
-        if person is not None and User.objects.filter(pk=person.pk).exclude(password=stored).exists():
-            note(request, "password", person, before)
+        with transaction.atomic():
+            answer = super().user_change_password(request, id, form_url)
+            if person is not None and User.objects.filter(pk=person.pk).exclude(password=stored).exists():
+                note(request, "password", person, before)
         return answer
 
 

@@ -55,7 +55,7 @@ class Snapshot:
         self.rules = EndpointRules()
         self.listeners: list[Callable[[frozenset[str]], None]] = []  # told, in `refresh`, which tables changed
         self._untold: frozenset[str] = frozenset()  # tables that a listener has yet to take in
-        self._revealed: dict[Hashable, tuple[float, Secret]] = {}
+        self._revealed: dict[Hashable, tuple[float, Hashable | None, Secret]] = {}
         self._forgotten = 0  # counts when secrets were forgotten: what was read before is not kept after
         self._secrets_lock = threading.Lock()
         self._lock = threading.Lock()
@@ -114,26 +114,28 @@ class Snapshot:
     def credentials_of(self, provider_id: Hashable) -> tuple[CredentialEntry, ...]:
         return self.credentials.get(provider_id, ())
 
-    def revealed(self, credential_id: Hashable) -> Secret | None:
-        """A secret opened less than five minutes ago."""
+    def revealed(self, credential_id: Hashable, caller: Hashable | None) -> Secret | None:
+        """A secret opened less than five minutes ago that `caller` may use: a shared one, or their own."""
         found = self._revealed.get(credential_id)
-        return found[1] if found is not None and found[0] > time.monotonic() else None
+        if found is None or found[0] <= time.monotonic() or found[1] not in (None, caller):
+            return None
+        return found[2]
 
     # --- reading the database (each may raise DatabaseError; never call them on an event loop's thread) --------------
 
-    def reveal(self, credential_id: Hashable) -> Secret:
-        """Open a credential's secret. Raises DecryptError (the row is marked then)."""
-        found = self.revealed(credential_id)
+    def reveal(self, credential_id: Hashable, caller: Hashable | None) -> Secret:
+        """Open a credential's secret for a call by the user `caller`. Raises DecryptError (see Credential.reveal)."""
+        found = self.revealed(credential_id, caller)
         if found is not None:
             return found
         forgotten = self._forgotten
         credential = Credential.objects.select_related("provider").filter(pk=credential_id).first()
         if credential is None:
             raise DecryptError("the credential is gone")
-        secret: Secret = credential.reveal()
+        secret: Secret = credential.reveal(caller)
         with self._secrets_lock:
             if self._forgotten == forgotten:
-                self._revealed[credential_id] = (time.monotonic() + REVEALED_S, secret)
+                self._revealed[credential_id] = (time.monotonic() + REVEALED_S, credential.owner_id, secret)
         return secret
 
     def _forget(self, credential_ids: Iterable[Hashable] | None = None) -> None:

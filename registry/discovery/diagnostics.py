@@ -123,7 +123,7 @@ def _prepared(provider: Provider, user: Any, since: float) -> _Checking:
     entry = read_providers([provider.pk])[0]
     try:
         used: Credential | None = choose_credential(provider, user) if stored_keys_allowed(entry) else None
-        secret = secret_of(used, entry)
+        secret = secret_of(used, entry, user)
         one.keyed = secret.api_key is not None
         one.adapter = adapter_for(entry, user, None, secret)
         one.chat_model = any_model(provider, user)

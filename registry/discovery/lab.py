@@ -104,7 +104,7 @@ class _OneKey:
     secret: Secret
     policy: EgressPolicy
 
-    async def open_key(self, candidate: Candidate) -> Secret:
+    async def open_key(self, candidate: Candidate, principal: Principal) -> Secret:
         return self.secret
 
     def policy_for(self, candidate: Candidate, principal: Principal) -> EgressPolicy:
@@ -134,7 +134,7 @@ def measure(
         raise LabError("Its price is not known: enter one, or allow a measurement without a ceiling.")
     provider = endpoint_of(entry)
     credential = choose_credential(model.provider, user) if stored_keys_allowed(provider) else None
-    secret = secret_of(credential, provider)
+    secret = secret_of(credential, provider, user)
     adapter = adapter_for(provider, user, model, secret)
     principal = principal_of(user, frozenset(user.groups.values_list("pk", flat=True)))
     client = DynamicLLMClient(

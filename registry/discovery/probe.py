@@ -171,10 +171,12 @@ def probe_provider(
     """
     entry = read_providers([provider.pk])[0]
     used = credential
+    # Before the key is opened and sent: a test that can't be noted does not happen.
+    audit.record(user, "begin test", credential or model or provider, address=address)
     try:
         if used is None and stored_keys_allowed(entry):
             used = choose_credential(provider, user)
-        adapter = adapter_for(entry, user, model, secret_of(used, entry))
+        adapter = adapter_for(entry, user, model, secret_of(used, entry, user))
     except DecryptError as error:
         return _refused(
             provider, user, ProbeError(code="key_unreadable", message=f"The key can't be used: {error}."), address
@@ -203,13 +205,20 @@ def probe_config(config: Mapping[str, Any], user: Any, *, address: str | None = 
     except EgressDeniedError as error:
         report = ConnectionReport(ok=False, latency_ms=0, error=error_of(error))
     else:
+        _note_unsaved(user, "begin test", config, {}, address)
         wanted = str(config.get("model") or "")
         call = test_connection(adapter, chat_model=wanted, prove_model=bool(wanted))
         report, failure = run_sync(call)
         report = as_shown(report, failure, user)
-    details = {"adapter": config.get("adapter"), "origin": _origin(config), "outcome": report.outcome}
-    audit.note(user, "test", Provider._meta.db_table, "a configuration that is not saved", details, address)
+    _note_unsaved(user, "test", config, {"outcome": report.outcome}, address)
     return report
+
+
+def _note_unsaved(
+    user: Any, action: str, config: Mapping[str, Any], told: Mapping[str, Any], address: str | None
+) -> None:
+    details = {"adapter": config.get("adapter"), "origin": _origin(config), **told}
+    audit.note(user, action, Provider._meta.db_table, "a configuration that is not saved", details, address)
 
 
 def policy_for(user: Any) -> EgressPolicy:
@@ -235,8 +244,8 @@ def _groups(user: Any) -> frozenset[Any]:
     return frozenset(user.groups.values_list("pk", flat=True))
 
 
-def secret_of(credential: Credential | None, provider: ProviderEntry) -> Secret:
-    """Raises DecryptError, ConfigurationError."""
+def secret_of(credential: Credential | None, provider: ProviderEntry, user: Any) -> Secret:
+    """The key for a call by `user` (None: the schedule). Raises DecryptError, ConfigurationError."""
     if credential is None:
         found = key_from_environment(provider)
         if found is None and needs_key(provider):
@@ -246,7 +255,7 @@ def secret_of(credential: Credential | None, provider: ProviderEntry) -> Secret:
         raise ConfigurationError("The environment gives this provider another address; stored keys are not sent there.")
     if credential.origin != credential.provider.origin:
         raise ConfigurationError("The stored key belongs to another address. Enter it again.")
-    revealed = credential.reveal()
+    revealed = credential.reveal(None if user is None else user.pk)
     return Secret(api_key=revealed.api_key or None, headers=revealed.headers)
 
 

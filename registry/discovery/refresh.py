@@ -175,7 +175,7 @@ def prepare(
         if entry.dry_run or entry.kind == "stub":
             raise UnsupportedFeatureError("It calls nobody, so there is nothing to ask.")
         credential = chosen or (_credential(provider, user) if stored_keys_allowed(entry) else None)
-        secret = secret_of(credential, entry)
+        secret = secret_of(credential, entry, user)
         groups = frozenset(user.groups.values_list("pk", flat=True)) if user is not None else frozenset()
         asked.adapter = build_adapter(
             LLMEntry(id=None, name="", provider=provider.slug, model="", endpoint=entry),

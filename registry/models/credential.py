@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -22,6 +22,7 @@ from registry.models.headers import validate_headers
 from registry.models.provider import Provider
 from registry.vault.fields import EncryptedTextField
 from registry.vault.keyring import DecryptError
+from registry.vault.row_security import MAINTENANCE, secrets_of
 
 
 class CredentialState(models.TextChoices):
@@ -89,6 +90,10 @@ class Credential(RegistryRow, Record):
         plaintext = json.dumps({"api_key": api_key, "headers": dict(headers or {})})
         with transaction.atomic():
             self.save()
+            self._store(plaintext)
+
+    def _store(self, plaintext: str) -> None:
+        with secrets_of(self.owner_id):
             stored = CredentialSecret.objects.filter(credential=self).first() or CredentialSecret(credential=self)
             stored.credential = self
             stored.seal("ciphertext", plaintext)
@@ -98,7 +103,7 @@ class Credential(RegistryRow, Record):
         """Replace the key, the secret headers or both; None keeps what is stored, where that can still be opened."""
         if api_key is None or headers is None:
             try:
-                stored = self.reveal()
+                stored = self.reveal(self.owner_id)
             except DecryptError:
                 stored = Secret(api_key="")
             api_key = (stored.api_key or "") if api_key is None else api_key
@@ -111,7 +116,8 @@ class Credential(RegistryRow, Record):
     def clear_secret(self, reason: str) -> None:
         """Destroy the ciphertext; the row stays and says why."""
         with transaction.atomic():
-            CredentialSecret.objects.filter(credential=self).delete()
+            with secrets_of(self.owner_id):
+                CredentialSecret.objects.filter(credential=self).delete()
             self.state = CredentialState.MISSING
             self.origin = self.provider.origin
             self.last_error = f"{reason} Enter the key again."[:300]
@@ -119,10 +125,17 @@ class Credential(RegistryRow, Record):
             self.header_names = []
             self.save()
 
-    def reveal(self) -> Secret:
-        """Decrypt. Raises DecryptError, after marking the row, when no key of the ring opens it or none is stored."""
+    def reveal(self, caller: Hashable | None) -> Secret:
+        """Decrypt for a call by `caller`: a user's id, None for nobody's (the schedule, a script), or MAINTENANCE.
+
+        Raises DecryptError when the key is another user's or none is stored, and, after marking the row, when no key
+        of the ring opens it.
+        """
+        if caller != MAINTENANCE and self.owner_id is not None and self.owner_id != caller:
+            raise DecryptError("the key belongs to somebody else")
         try:
-            stored = CredentialSecret.objects.select_related("credential").get(credential=self)
+            with secrets_of(caller):
+                stored = CredentialSecret.objects.select_related("credential").get(credential=self)
             content = json.loads(stored.open("ciphertext"))
         except CredentialSecret.DoesNotExist as error:
             raise DecryptError("no key is stored for this credential") from error

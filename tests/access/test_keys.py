@@ -10,10 +10,12 @@ from asgiref.sync import async_to_sync
 
 from adapters.errors import ConfigurationError
 from registry.access.keys import NO_KEY, StoredKeys
+from registry.access.principals import Principal
 from registry.catalog import targets
 from registry.catalog.snapshot import Snapshot
 from registry.models import Credential, CredentialSecret, CredentialState, LLMModel, Provider
 from registry.routing.resolve import Candidate
+from registry.vault.row_security import MAINTENANCE, secrets_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 KEY = "sk-planted-0123456789abcdefghij"
@@ -41,13 +43,13 @@ def candidate(snapshot: Snapshot, **fields: Any) -> Candidate:
 
 
 def open_key(snapshot: Snapshot, chosen: Candidate) -> Any:
-    return async_to_sync(StoredKeys(snapshot).open_key)(chosen)
+    return async_to_sync(StoredKeys(snapshot).open_key)(chosen, Principal())
 
 
 def test_a_key_opens_for_its_own_address(stored: tuple[Snapshot, Credential]) -> None:
     snapshot, credential = stored
     assert open_key(snapshot, candidate(snapshot)).api_key == KEY
-    assert snapshot.revealed(credential.pk) is not None
+    assert snapshot.revealed(credential.pk, None) is not None
 
 
 def test_a_key_does_not_open_for_an_address_that_was_changed_past_the_record(
@@ -58,7 +60,7 @@ def test_a_key_does_not_open_for_an_address_that_was_changed_past_the_record(
     snapshot.refresh()
     with pytest.raises(ConfigurationError, match="another address"):
         open_key(snapshot, candidate(snapshot))
-    assert snapshot.revealed(credential.pk) is None
+    assert snapshot.revealed(credential.pk, None) is None
 
 
 def test_a_key_does_not_open_for_an_address_of_the_environment(
@@ -73,7 +75,8 @@ def test_a_key_does_not_open_for_an_address_of_the_environment(
 
 def test_a_key_that_does_not_open_is_told_without_it_and_marked(stored: tuple[Snapshot, Credential]) -> None:
     snapshot, credential = stored
-    CredentialSecret.objects.update(ciphertext="llmhub1:test:AAAA")
+    with secrets_of(MAINTENANCE):
+        CredentialSecret.objects.update(ciphertext="llmhub1:test:AAAA")
     with pytest.raises(ConfigurationError, match="Enter it again") as caught:
         open_key(snapshot, candidate(snapshot))
     assert "AAAA" not in str(caught.value)

@@ -238,7 +238,7 @@ def test_a_provider_from_a_template_comes_with_key_and_models(alice: Any) -> Non
     assert PLANTED_KEY not in answer.content.decode()
     provider = Provider.objects.get()
     assert (provider.owner, provider.template) == (alice, "openai")
-    assert provider.credentials.get().reveal().api_key == PLANTED_KEY
+    assert provider.credentials.get().reveal(provider.owner_id).api_key == PLANTED_KEY
     assert sorted(AuditEvent.objects.values_list("table", flat=True)) == [
         "registry_credential",
         "registry_llmmodel",

@@ -20,8 +20,8 @@ def test_a_provider_with_a_key_makes_its_first_credential(alice: Any, caller_of:
     assert (body["slug"], body["is_global"], body["has_key"], body["warnings"]) == ("my-openai", False, True, [])
     assert PLANTED_KEY not in answer.content.decode()
     credential = Credential.objects.get()
-    assert (credential.owner, credential.reveal().api_key) == (alice, PLANTED_KEY)
-    assert credential.reveal().headers == {"X-Org": PLANTED_KEY}
+    assert (credential.owner, credential.reveal(credential.owner_id).api_key) == (alice, PLANTED_KEY)
+    assert credential.reveal(credential.owner_id).headers == {"X-Org": PLANTED_KEY}
     assert sorted(AuditEvent.objects.values_list("action", "table")) == [
         ("create", "registry_credential"),
         ("create", "registry_provider"),
@@ -78,7 +78,10 @@ def test_a_new_key_given_with_a_new_address_is_bound_to_it(alice: Any) -> None:
     made = caller.post("/api/providers/", {**BODY, "api_key": "old-" + PLANTED_KEY}).json()
     caller.patch(f"/api/providers/{made['id']}/", {"base_url": "https://b.example.net", "api_key": PLANTED_KEY})
     credential = Credential.objects.get()
-    assert (credential.origin, credential.reveal().api_key) == ("https://b.example.net:443", PLANTED_KEY)
+    assert (credential.origin, credential.reveal(credential.owner_id).api_key) == (
+        "https://b.example.net:443",
+        PLANTED_KEY,
+    )
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_deleted_provider_takes_models_keys_and_secrets_along(by: str) -> None
     make_model(other, "n", 1)
     credential = plant(provider)
     snapshot = loaded()
-    assert snapshot.reveal(credential.pk).api_key == KEY
+    assert snapshot.reveal(credential.pk, None).api_key == KEY
     if by == "instance":
         provider.delete()
     else:
@@ -159,7 +159,7 @@ def test_a_deleted_provider_takes_models_keys_and_secrets_along(by: str) -> None
     assert tier(snapshot) == ["n"]
     assert snapshot.by_id(model.pk) is None and snapshot.named("m", None) == [] and snapshot.default() is None
     assert set(snapshot.providers) == {other.pk} and not snapshot.credentials
-    assert snapshot.revealed(credential.pk) is None
+    assert snapshot.revealed(credential.pk, None) is None
 
 
 def test_a_deleted_user_takes_all_that_was_theirs_along(alice: Any, bob: Any) -> None:
@@ -229,22 +229,22 @@ def test_group_rules_come_and_go() -> None:
 def test_a_replaced_key_is_opened_anew() -> None:
     credential = plant(make_provider())
     snapshot = loaded()
-    assert snapshot.reveal(credential.pk).api_key == KEY
+    assert snapshot.reveal(credential.pk, None).api_key == KEY
     credential.set_secret("sk-replaced-0123456789abcdef")
-    assert snapshot.reveal(credential.pk).api_key == KEY  # not heard of yet
+    assert snapshot.reveal(credential.pk, None).api_key == KEY  # not heard of yet
     snapshot.refresh()
-    assert snapshot.revealed(credential.pk) is None
-    assert snapshot.reveal(credential.pk).api_key == "sk-replaced-0123456789abcdef"
+    assert snapshot.revealed(credential.pk, None) is None
+    assert snapshot.reveal(credential.pk, None).api_key == "sk-replaced-0123456789abcdef"
 
 
 def test_a_replaced_key_is_opened_anew_when_a_full_load_swallowed_the_change(monkeypatch: pytest.MonkeyPatch) -> None:
     credential = plant(make_provider())
     snapshot = loaded()
-    snapshot.reveal(credential.pk)
+    snapshot.reveal(credential.pk, None)
     credential.set_secret("sk-replaced-0123456789abcdef")
     snapshot.loaded_at -= FULL_RELOAD_S + 1
     snapshot.refresh()
-    assert snapshot.reveal(credential.pk).api_key == "sk-replaced-0123456789abcdef"
+    assert snapshot.reveal(credential.pk, None).api_key == "sk-replaced-0123456789abcdef"
 
 
 def test_a_key_read_before_its_replacement_is_not_kept_after(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,16 +253,16 @@ def test_a_key_read_before_its_replacement_is_not_kept_after(monkeypatch: pytest
     snapshot = loaded()
     reveal = Credential.reveal
 
-    def slow(row: Credential) -> Secret:
-        secret = reveal(row)
+    def slow(row: Credential, caller: Any) -> Secret:
+        secret = reveal(row, caller)
         credential.set_secret("sk-replaced-0123456789abcdef")
         snapshot.refresh()
         return secret
 
     monkeypatch.setattr(Credential, "reveal", slow)
-    snapshot.reveal(credential.pk)
+    snapshot.reveal(credential.pk, None)
     monkeypatch.setattr(Credential, "reveal", reveal)
-    assert snapshot.reveal(credential.pk).api_key == "sk-replaced-0123456789abcdef"
+    assert snapshot.reveal(credential.pk, None).api_key == "sk-replaced-0123456789abcdef"
 
 
 def test_a_secret_is_kept_five_minutes_and_no_longer(
@@ -270,12 +270,12 @@ def test_a_secret_is_kept_five_minutes_and_no_longer(
 ) -> None:
     credential = plant(make_provider())
     snapshot = loaded()
-    snapshot.reveal(credential.pk)
+    snapshot.reveal(credential.pk, None)
     with django_assert_num_queries(0):
-        assert snapshot.reveal(credential.pk).api_key == KEY
+        assert snapshot.reveal(credential.pk, None).api_key == KEY
     clock = snapshot_module.time.monotonic
     monkeypatch.setattr(snapshot_module.time, "monotonic", lambda: clock() + REVEALED_S)
-    assert snapshot.revealed(credential.pk) is None
+    assert snapshot.revealed(credential.pk, None) is None
     snapshot.refresh()
     assert not snapshot._revealed
 
@@ -285,7 +285,7 @@ def test_a_key_that_does_not_open_becomes_unusable(settings: Any) -> None:
     snapshot = loaded()
     settings.LLMHUB_ENCRYPTION_KEYS = new_key()
     with pytest.raises(DecryptError):
-        snapshot.reveal(credential.pk)
+        snapshot.reveal(credential.pk, None)
     snapshot.refresh()
     [entry] = snapshot.credentials_of(credential.provider_id)
     assert (entry.usable, entry.why_not) == (False, "its key can't be opened with the present encryption keys")
@@ -297,7 +297,7 @@ def test_a_credential_that_is_gone_does_not_open() -> None:
     key, provider = credential.pk, credential.provider_id
     credential.delete()
     with pytest.raises(DecryptError, match="gone"):
-        snapshot.reveal(key)
+        snapshot.reveal(key, None)
     snapshot.refresh()
     assert snapshot.credentials_of(provider) == ()
 

@@ -18,6 +18,7 @@ from django.db import connection
 from registry.management.commands.rotate_encryption_keys import encrypted_columns, rotate_row, stale_rows
 from registry.models import Credential, CredentialSecret, CredentialState, Provider
 from registry.vault.keyring import new_key
+from registry.vault.row_security import MAINTENANCE, secrets_of
 
 OLD, NEW, LOST = f"old:{new_key()}", f"new:{new_key()}", f"lost:{new_key()}"
 
@@ -42,7 +43,8 @@ def rotate(*arguments: str) -> str:
 
 
 def key_ids() -> set[str]:
-    return {row.ciphertext.split(":")[1] for row in CredentialSecret.objects.all()}
+    with secrets_of(MAINTENANCE):
+        return {row.ciphertext.split(":")[1] for row in CredentialSecret.objects.all()}
 
 
 def test_the_encrypted_columns_are_found_by_type() -> None:
@@ -57,7 +59,7 @@ def test_all_rows_move_to_the_first_key_and_open_with_it_alone(settings: Any, ba
     assert "7 re-encrypted with key new" in rotate("--batch", batch)
     settings.LLMHUB_ENCRYPTION_KEYS = NEW
     for credential in Credential.objects.select_related("provider"):
-        secret = credential.reveal()
+        secret = credential.reveal(credential.owner_id)
         number = credential.label.removeprefix("k")
         assert secret.api_key == f"sk-planted-k-{int(number):08}"
         assert secret.headers == {"X-Extra": f"value-{number}"}
@@ -93,10 +95,12 @@ def test_a_key_replaced_meanwhile_is_not_overwritten(settings: Any) -> None:
     [credential] = plant(1, OLD, settings)
     settings.LLMHUB_ENCRYPTION_KEYS = f"{NEW},{OLD}"
     [(model, field)] = [pair for pair in encrypted_columns() if pair[0] is CredentialSecret]
-    [stale] = stale_rows(model, field)
+    with secrets_of(MAINTENANCE):
+        [stale] = stale_rows(model, field)
     credential.set_secret("sk-replaced-by-its-owner-1")
-    assert rotate_row(stale, field) == "changed"
-    assert Credential.objects.get().reveal().api_key == "sk-replaced-by-its-owner-1"
+    with secrets_of(MAINTENANCE):
+        assert rotate_row(stale, field) == "changed"
+    assert Credential.objects.get().reveal(None).api_key == "sk-replaced-by-its-owner-1"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -113,13 +117,16 @@ def test_a_killed_run_is_taken_up_again(settings: Any) -> None:
         said = running.stderr.read()
         running.wait(timeout=30)
     assert "of 300" in lines[-1], (lines, said)
-    done = CredentialSecret.objects.filter(ciphertext__startswith="llmhub1:new:").count()
+    with secrets_of(MAINTENANCE):
+        done = CredentialSecret.objects.filter(ciphertext__startswith="llmhub1:new:").count()
     assert 0 < done < total
     finished = subprocess.run(command(), env=environment(ring), capture_output=True, text=True, timeout=60, check=False)
     assert finished.returncode == 0, finished.stderr
     assert f"{total - done} re-encrypted" in finished.stdout
     settings.LLMHUB_ENCRYPTION_KEYS = NEW
-    keys = {credential.reveal().api_key for credential in Credential.objects.select_related("provider")}
+    keys = {
+        credential.reveal(credential.owner_id).api_key for credential in Credential.objects.select_related("provider")
+    }
     assert keys == {f"sk-planted-k-{number:08}" for number in range(total)}
 
 

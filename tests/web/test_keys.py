@@ -17,7 +17,7 @@ def test_a_key_from_a_template_brings_its_models(alice: Any) -> None:
     credential = Credential.objects.get()
     assert response["Location"] == f"/keys/{credential.pk}/added/"
     assert credential.owner == alice and credential.provider.owner == alice
-    assert credential.reveal().api_key == PLANTED
+    assert credential.reveal(credential.owner_id).api_key == PLANTED
     assert LLMModel.objects.usable_by(alice).count() == credential.provider.models.count() > 0
     assert PLANTED not in client.get(response["Location"]).content.decode()
     assert AuditEvent.objects.filter(action="create", actor=alice, row=credential.pk).exists()
@@ -114,7 +114,7 @@ def test_replacing_a_key_destroys_the_old_one(alice: Any, key: Credential) -> No
     client = signed_in(alice)
     assert client.post(f"/keys/{key.pk}/replace/", {"api_key": "sk-new-0123456789-abcdef-NEWK"}).status_code == 302
     key.refresh_from_db()
-    assert (key.reveal().api_key[-4:], key.last_four) == ("NEWK", "NEWK")
+    assert (key.reveal(key.owner_id).api_key[-4:], key.last_four) == ("NEWK", "NEWK")
 
 
 def test_a_key_is_turned_off_and_on(alice: Any, key: Credential) -> None:

@@ -76,7 +76,7 @@ def store_secret(row: Credential, api_key: str | None, headers: Mapping[str, str
     kept_headers: Mapping[str, str] = {}
     if (api_key is None or headers is None) and not row._state.adding and row.origin == row.provider.origin:
         try:
-            kept = row.reveal()
+            kept = row.reveal(row.owner_id)
             kept_key, kept_headers = kept.api_key or "", kept.headers
         except DecryptError:
             pass  # there is nothing to keep

@@ -16,7 +16,7 @@ from registry.api.serializers.base import OwnedSerializer, check_row
 from registry.api.serializers.credential import store_secret
 from registry.catalog.endpoints import read_rules
 from registry.catalog.from_template import free_slug
-from registry.models import Credential, Provider
+from registry.models import Credential, CredentialState, Provider
 
 
 class HealthSerializer(serializers.Serializer[Any]):
@@ -83,7 +83,7 @@ class ProviderSerializer(OwnedSerializer):
         check_row(row)
         self._check_address(row)
         if not row._state.adding:
-            lost = row.credentials.exclude(origin=row.origin).filter(secret__isnull=False).count()
+            lost = row.credentials.exclude(origin=row.origin).exclude(state=CredentialState.MISSING).count()
             if lost:
                 self.warnings_made.append(
                     f"The address is another one now, so {lost} stored key{'s were' if lost > 1 else ' was'} removed: "

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,7 +23,7 @@ from registry.api.serializers.operations import (
     RateLimitSerializer,
     SettingsSerializer,
 )
-from registry.api.views.base import ReadRows, RowView, WriteRows
+from registry.api.views.base import ReadRows, RowView, WriteRows, address_of
 from registry.models import AuditEvent, Budget, EndpointPolicy, RateLimit, UserSettings
 
 
@@ -71,6 +74,16 @@ class AuditViewSet(ReadRows):
     serializer_class = AuditEventSerializer
     filterset_class = AuditFilter
     pagination_class = LatestFirst
+
+    @extend_schema(responses={(200, "application/x-ndjson"): OpenApiTypes.STR})
+    @action(detail=False, methods=["get"], pagination_class=None)
+    def export(self, request: Request) -> StreamingHttpResponse:
+        """The whole trail, or what the filters leave, oldest first: one JSON object a line. The export is noted too."""
+        rows = self.filter_queryset(self.get_queryset())
+        audit.note(request.user, "export", AuditEvent._meta.db_table, "the audit trail", {}, address_of(request))
+        answer = StreamingHttpResponse(audit.lines(rows), content_type="application/x-ndjson")
+        answer["Content-Disposition"] = 'attachment; filename="audit.ndjson"'
+        return answer
 
 
 class SettingsView(RowView):

@@ -7,8 +7,10 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
+from registry.access import audit
 from registry.models import SCOPES, AccessToken, User
 
 
@@ -36,7 +38,9 @@ class Command(BaseCommand):
                 raise CommandError("--expires-days takes a number from 1 to 36500.")
             fields["expires_at"] = timezone.now() + dt.timedelta(days=expires_days)
         try:
-            token, plaintext = AccessToken.mint(owner=owner, name=name, **fields)
+            with transaction.atomic():
+                token, plaintext = AccessToken.mint(owner=owner, name=name, **fields)
+                audit.record(None, "create", token, None, audit.snapshot(token))
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
         expiry = f", until {token.expires_at:%Y-%m-%d %H:%M %Z}" if token.expires_at else ""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from adapters.errors import LLMError
+from registry.access import audit
 from registry.catalog.registry_import import RegistryImportError, import_registry
 from registry.catalog.registry_json import RegistryFileError, load_registry
+from registry.models import Provider
 
 
 class Command(BaseCommand):
@@ -21,7 +24,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, file: str, dry_run: bool, **options: Any) -> None:
         try:
             content = load_registry(file)
-            plan = import_registry(content, dry_run=dry_run)
+            with transaction.atomic():
+                plan = import_registry(content, dry_run=dry_run)
+                if plan.lines and not dry_run:
+                    audit.note(None, "import", Provider._meta.db_table, file, {"changes": plan.lines[:200]})
         except OSError as error:
             raise CommandError(f"{file} can't be read: {error.strerror}.") from error
         except (RegistryFileError, RegistryImportError, LLMError) as error:

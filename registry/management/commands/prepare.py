@@ -21,10 +21,13 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.exceptions import ValidationError
 from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 
+from registry.access import audit
 from registry.access.setup_link import drop_setup_link, make_setup_link, write_private
 from registry.models import CredentialSecret
+from registry.vault.row_security import MAINTENANCE, secrets_of
+from registry.vault.row_security import fault as row_security_fault
 
 
 class Command(BaseCommand):
@@ -44,6 +47,8 @@ class Command(BaseCommand):
         self.make_secret_key()
         with self.step("Database migrated"):
             call_command("migrate", interactive=False, verbosity=0)
+        if fault := row_security_fault():
+            self.stderr.write(f"Warning: {fault} (docs/security.md).")
         self.make_encryption_keys()
         if "seed_models" in get_commands():
             with self.step("Provider templates in place"):
@@ -113,7 +118,8 @@ class Command(BaseCommand):
         settings.LLMHUB_ENCRYPTION_KEYS = self.make_key_file(settings.LLMHUB_ENCRYPTION_KEYS_FILE, key)
 
     def holds_secrets(self) -> bool:
-        return CredentialSecret.objects.exists()
+        with secrets_of(MAINTENANCE):
+            return CredentialSecret.objects.exists()
 
     def make_key_file(self, path: Path, value: str) -> str:
         """The key that is in force: ours, or that of another start that was a moment earlier."""
@@ -152,5 +158,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             reasons = " ".join(error.messages)
             raise CommandError(f"DJANGO_SUPERUSER_* do not make an administrator: {reasons}") from None
-        model._default_manager.create_superuser(username, user.email, password)
+        with transaction.atomic():
+            made = model._default_manager.create_superuser(username, user.email, password)
+            audit.record(None, "create", made, None, audit.snapshot(made))
         self.stdout.write(f"Made the administrator {username}")

@@ -11,9 +11,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import models, transaction
 
-from registry.models import Credential, CredentialState
+from registry.access import audit
+from registry.models import Credential, CredentialSecret, CredentialState
 from registry.vault.fields import EncryptedTextField
 from registry.vault.keyring import ENVELOPE, DecryptError, keyring
+from registry.vault.row_security import MAINTENANCE, secrets_of
 
 
 class Command(BaseCommand):
@@ -32,10 +34,13 @@ class Command(BaseCommand):
             primary = keyring().primary_id
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from None
+        told = {"to_key": primary}
+        audit.note(None, "begin rotation", CredentialSecret._meta.db_table, "all encrypted columns", told)
         counts: Counter[str] = Counter()
         for model, field in encrypted_columns():
             self.rotate_column(model, field, batch, counts)
         counts["recovered"] = recover_marked()
+        audit.note(None, "rotate", CredentialSecret._meta.db_table, "all encrypted columns", {**told, **counts})
         self.stdout.write(
             f"{counts['rotated']} re-encrypted with key {primary}, {counts['changed']} changed by others meanwhile, "
             f"{counts['recovered']} marked rows open again, {counts['undecryptable']} could not be opened."
@@ -51,9 +56,10 @@ class Command(BaseCommand):
     ) -> None:
         """Walk the column by primary key. Each batch is one short transaction, so a kill loses at most one."""
         rows = stale_rows(model, field)
-        total, done, last = rows.count(), 0, None
+        with secrets_of(MAINTENANCE):
+            total, done, last = rows.count(), 0, None
         while True:
-            with transaction.atomic():
+            with transaction.atomic(), secrets_of(MAINTENANCE):
                 page = list((rows if last is None else rows.filter(pk__gt=last))[:batch])
                 for row in page:
                     counts[rotate_row(row, field)] += 1
@@ -100,7 +106,7 @@ def recover_marked() -> int:
     recovered = 0
     for credential in Credential.objects.filter(state=CredentialState.UNDECRYPTABLE).select_related("provider"):
         try:
-            credential.reveal()
+            credential.reveal(MAINTENANCE)
         except DecryptError:
             continue
         credential.note_decryptable()
