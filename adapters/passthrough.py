@@ -223,9 +223,13 @@ class ChatStreamTap:
         if self._swaps is None:
             return None
         for old, new in self._swaps:
-            if events.count(old) != count:
+            pieces = events.split(old)
+            if len(pieces) != count + 1:
                 return None
-            events = events.replace(old, new)
+            # One in each event, and not two in the one and none in another, which is damaged and must be read.
+            if count > 1 and any(piece.count(b"\n\n") != 1 for piece in pieces[1:]):
+                return None
+            events = new.join(pieces)
         return events
 
     def _must_read(self, event: SSEEvent, data: bytes) -> bool:
