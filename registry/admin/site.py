@@ -52,7 +52,7 @@ class HubAdminSite(admin.AdminSite):
         return [section for section in sections if section["models"]]
 
     def get_urls(self) -> list[Any]:
-        from registry.admin import discovery, health, lab, radar, recommend  # they need the registry's models,
+        from registry.admin import discovery, health, lab, radar  # they need the registry's models,
         from registry.admin.why import why_view  # which load after this module
 
         view = self.admin_view
@@ -66,7 +66,6 @@ class HubAdminSite(admin.AdminSite):
             path("retirements/<uuid:pk>/remap/", view(radar.remap_one), name="remap"),
             path("retirements/presets/<uuid:pk>/", view(radar.renew_preset), name="renew_preset"),
             path("measure/<uuid:pk>/", view(lab.page), name="measure"),
-            path("recommend/", view(recommend.page), name="recommend"),
             *super().get_urls(),
         ]
 

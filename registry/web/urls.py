@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from registry.web import (
     accounts,
+    choose,
     conversations,
     home,
     key_models,
@@ -32,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("compare/", playground.compare, name="compare"),
     path("models/", model_pages.models, name="models"),
     path("models/options/", model_pages.options, name="model_options"),
+    path("models/choose/", choose.choose, name="model_choose"),
     path("models/<uuid:pk>/", model_detail.model, name="model"),
     path("models/<uuid:pk>/default/", model_pages.make_default, name="model_default"),
     path("keys/", keys.keys, name="keys"),

@@ -26,7 +26,7 @@ from tests.upstream import Upstream, json_answer
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-PLANTED-pages-0123456789"
-PAGES = ("/admin/discovery/", "/admin/health/", "/admin/retirements/", "/admin/recommend/")
+PAGES = ("/admin/discovery/", "/admin/health/", "/admin/retirements/")
 
 
 @pytest.fixture
@@ -101,12 +101,10 @@ def test_one_step_puts_a_successor_in_a_retired_models_place(site: Client, provi
     assert site.post(f"/admin/retirements/presets/{preset.pk}/").status_code == 302
 
 
-def test_the_lab_and_the_ranking_say_what_they_need(site: Client, provider: Provider) -> None:
+def test_the_lab_says_what_it_needs(site: Client, provider: Provider) -> None:
     row = LLMModel.objects.create(provider=provider, model_id="m", name="m", quality_tier="best")
     told = site.post(f"/admin/measure/{row.pk}/", {"ceiling": "0.01", "steps": ["chat"]}).content.decode()
     assert "price is not known" in told
-    ranked = site.post("/admin/recommend/", {"module": "chat", "prompt": "Hello"}).content.decode()
-    assert "quality tier best" in ranked
 
 
 # --- with one's own key -----------------------------------------------------------------------------------------------

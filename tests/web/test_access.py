@@ -18,8 +18,8 @@ OPEN = {"login", "setup", "logout"}
 ROUTES = {str(route.name) for route in urlpatterns}
 WITH_ROW = {str(route.name) for route in urlpatterns if "pk" in str(route.pattern)}
 PAGES = (
-    "home", "playground", "conversations", "compare", "models", "model_options", "keys", "key_add", "tokens", "usage",
-    "model", "account", "password_change",
+    "home", "playground", "conversations", "compare", "models", "model_options", "model_choose", "keys", "key_add",
+    "tokens", "usage", "model", "account", "password_change",
 )  # fmt: skip
 POST_ONLY = (
     "playground_token", "playground_conversations", "playground_conversation", "playground_drop", "conversation_rename",
@@ -132,7 +132,9 @@ def test_no_page_shows_a_stored_key(alice: Any, admin: Any, shared_key: Credenti
     assert any(PLANTED[-4:] in body for body in bodies)
 
 
-@pytest.mark.parametrize("name", ["models", "model_options", "keys", "conversations", "tokens", "usage", "home"])
+@pytest.mark.parametrize(
+    "name", ["models", "model_options", "model_choose", "keys", "conversations", "tokens", "usage", "home"]
+)
 def test_queries_do_not_grow_with_rows(name: str, alice: Any, rows: dict[str, Any], openai: Any) -> None:
     client = signed_in(alice)
 
