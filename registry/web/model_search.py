@@ -82,7 +82,7 @@ class ModelFilter(forms.Form):
         if tier := values.get("tier"):
             rows = rows.filter(tier=tier)
         if tag := values.get("tag"):
-            rows = rows.filter(tags_text__contains=f'"{tag}"')
+            rows = rows.filter(Q(tags_text__contains=f'"{tag}"'))  # the name that `with_text` gave
         if owned := values.get("owned"):
             rows = rows.filter(owner__isnull=owned == "shared")
         if size := values.get("min_context"):
@@ -92,7 +92,7 @@ class ModelFilter(forms.Form):
         if values.get("max_input") is not None or values.get("sort") == "price":
             rows = rows.annotate(input_price=Subquery(present_prices().values("input_per_1m")[:1]))
         if values.get("max_input") is not None:
-            rows = rows.filter(input_price__lte=values["max_input"])
+            rows = rows.filter(Q(input_price__lte=values["max_input"]))
         return rows.order_by(*ORDERS[values.get("sort", "")])
 
     @property

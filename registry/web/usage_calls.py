@@ -88,7 +88,7 @@ class _Echo:
 
 def line(cells: Any) -> str:
     """One line of CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    written: str = csv.writer(_Echo()).writerow([_plain(cell) for cell in cells])  # type: ignore[assignment]
+    written: str = csv.writer(_Echo()).writerow([_plain(cell) for cell in cells])
     return written
 
 

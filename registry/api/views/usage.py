@@ -54,10 +54,10 @@ class UsageViewSet(ReadRows):
         group_by = asked.get("group_by", "model")
         if group_by not in GROUPINGS:
             raise ValidationError({"group_by": [f"This takes one of {', '.join(GROUPINGS)}."]})
-        period = {name: moment(asked[name], name) for name in ("since", "until") if asked.get(name)}
+        since, until = (moment(asked[name], name) if asked.get(name) else None for name in ("since", "until"))
         found = {
             "group_by": group_by,
-            "results": summary(request.user, group_by=group_by, **period),  # type: ignore[arg-type]  # checked above
-            "total": totals(request.user, **period),
+            "results": summary(request.user, group_by=group_by, since=since, until=until),  # type: ignore[arg-type]  # checked above
+            "total": totals(request.user, since=since, until=until),
         }
         return Response(SummarySerializer(found).data)
