@@ -127,6 +127,7 @@ class LLMEntry:
     default_params: Mapping[str, Any] = field(default_factory=dict)
     profile: Mapping[str, Any] = field(default_factory=dict)
     speed_tps: float | None = None
+    is_tier_first: bool = False  # an admin's choice: before the cheaper ones of its tier
     allowed_group_ids: frozenset[Hashable] | None = None  # None: open to everybody who sees it
     prices: tuple[PriceEntry, ...] = ()  # newest first
     retires_on: dt.date | None = None
@@ -150,6 +151,11 @@ class LLMEntry:
     def capability(self, name: str) -> str:
         """`yes`, `no` or `unknown`."""
         return self.capabilities.get(name, "unknown")
+
+    @property
+    def tier_order(self) -> tuple[Any, ...]:
+        """Sort key within a tier: the one that an admin put first, then cheapest first."""
+        return (not self.is_tier_first, *self.cost_order)
 
     @property
     def cost_order(self) -> tuple[Any, ...]:

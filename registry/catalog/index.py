@@ -112,7 +112,7 @@ class EntryIndex:
         return sorted(same, key=lambda entry: (not entry.is_active, entry.cost_order))
 
     def in_tier(self, tier: LLMTier, owner_id: Hashable | None) -> Iterator[LLMEntry]:
-        """Active entries of a tier that this user sees, cheapest first."""
+        """Active entries of a tier that this user sees: the one put first, then cheapest first."""
         return self._merged("tier", tier, owner_id=owner_id)
 
     def active(self, owner_id: Hashable | None) -> Iterator[LLMEntry]:
@@ -139,7 +139,7 @@ class EntryIndex:
 def _places_of(entry: LLMEntry) -> list[tuple[tuple[Any, ...], _Key]]:
     cost, name = entry.cost_order, (entry.name, str(entry.id))
     return [
-        (("tier", entry.tier, entry.owner_id), cost),
+        (("tier", entry.tier, entry.owner_id), entry.tier_order),
         (("all", entry.owner_id), cost),
         (("name", entry.owner_id), name),
     ]

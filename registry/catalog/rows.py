@@ -158,6 +158,7 @@ def _model_entry(
         default_params=row.default_params,
         profile=row.profile,
         speed_tps=row.speed_tps,
+        is_tier_first=row.is_tier_first,
         allowed_group_ids=groups,
         prices=prices,
         retires_on=row.retires_on,

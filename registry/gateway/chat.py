@@ -14,6 +14,7 @@ from adapters.openai_chat_encode import OpenAIChatEncoder, completion_id
 from adapters.types import ChatRequest, Usage, UsageReported
 from registry.access.principals import Principal
 from registry.gateway.calls import ask_of, intent_of, name_candidate, take_fallbacks, take_requirements
+from registry.gateway.context import with_context
 from registry.gateway.draining import ShuttingDown, open_calls
 from registry.gateway.http import EVENT_STREAM, Answer, Request, name_waiting, unless_gone
 from registry.gateway.worker import Worker
@@ -43,7 +44,11 @@ async def converse(
     requested = body.get("model")
     requirements = take_requirements(body, requested if isinstance(requested, str) else None)
     fallbacks = take_fallbacks(body)
+    context = body.pop("llmhub_context", None)
     asked = read(body)
+    if context is not None:
+        found = await with_context(asked.request, {"context": context}, principal.user_id)
+        asked = replace(asked, request=found)
     ask, conversation_id = await ask_of(
         worker, request, principal, asked.request, model=asked.model, fallbacks=fallbacks, requirements=requirements
     )

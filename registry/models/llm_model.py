@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -101,6 +101,9 @@ class LLMModel(RegistryRow, Record):
     profile = models.JSONField(default=dict, blank=True)  # overrides of the adapter's profile
     speed_tps = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.0)])  # measured
     is_default = models.BooleanField(default=False, help_text="Used when nothing else names a model.")
+    is_tier_first = models.BooleanField(
+        default=False, help_text="Tried before the cheaper ones where a call asks for its tier."
+    )
     enabled = models.BooleanField(default=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     retires_on = models.DateField(null=True, blank=True)
@@ -116,6 +119,12 @@ class LLMModel(RegistryRow, Record):
             *unique_per_owner("provider", "model_id", name="model_of_provider"),
             models.UniqueConstraint(
                 fields=("is_default",), condition=Q(is_default=True, owner__isnull=True), name="model_one_default"
+            ),
+            models.UniqueConstraint(
+                fields=("tier",), condition=Q(is_tier_first=True, owner__isnull=True), name="model_one_first_a_tier"
+            ),
+            models.CheckConstraint(
+                condition=Q(is_tier_first=False) | Q(owner__isnull=True), name="model_first_is_global"
             ),
             models.CheckConstraint(
                 condition=Q(is_default=False) | Q(owner__isnull=True), name="model_default_is_global"
@@ -151,6 +160,16 @@ class LLMModel(RegistryRow, Record):
     def set_capability(self, name: str, value: str, *, source: str) -> None:
         """Note an answer with where it comes from and today's date; does not save."""
         self.capabilities[name] = {"value": value, "source": source, "date": timezone.now().date().isoformat()}
+
+    def put_first(self) -> None:
+        """Make this global model the first of its tier, in the place of the one that was."""
+        with transaction.atomic():
+            rows = LLMModel.objects.shared().filter(tier=self.tier, is_tier_first=True).exclude(pk=self.pk)
+            for row in rows.select_for_update(of=("self",)):
+                row.is_tier_first = False
+                row.save(update_fields=["is_tier_first", "updated_at"])
+            self.is_tier_first = True
+            self.save(update_fields=["is_tier_first", "updated_at"])
 
     def price_at(self, when: dt.datetime | None = None) -> ModelPrice | None:
         """The price in force at `when` (now by default)."""

@@ -397,7 +397,7 @@ class PlainCatalogue:
 
     def in_tier(self, tier: LLMTier, owner_id: Hashable | None) -> Iterator[LLMEntry]:
         ordered = sorted(
-            (entry for entry in self.registry.list_active() if entry.tier == tier), key=lambda entry: entry.cost_order
+            (entry for entry in self.registry.list_active() if entry.tier == tier), key=lambda entry: entry.tier_order
         )
         first = self.registry.get_by_tier(tier)
         if first is not None:

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from registry.models import Conversation, Message
 from registry.web.page import is_partial, person, show, signed_in
+from registry.web.threads import ROOTS
 
 PER_PAGE = 30
 
@@ -23,7 +24,12 @@ PER_PAGE = 30
 @signed_in
 def conversations(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()[:200]
-    rows = Conversation.objects.visible_to(person(request)).select_related("llm_model")
+    rows = (
+        Conversation.objects.visible_to(person(request))
+        .filter(archived=False)
+        .select_related("llm_model")
+        .defer("params")
+    )
     if text:
         said = Message.objects.filter(conversation=OuterRef("pk"), content__icontains=text)
         rows = rows.filter(Q(title__icontains=text) | Exists(said))
@@ -65,7 +71,7 @@ def export(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     body = {
         "title": row.title,
         "model": row.llm_model.name if row.llm_model else None,
-        "params": row.params,
+        "params": {name: value for name, value in row.params.items() if name != ROOTS},
         "messages": thread,
     }
     response = JsonResponse(body, json_dumps_params={"indent": 2, "ensure_ascii": False})

@@ -21,12 +21,14 @@ def home(request: HttpRequest) -> HttpResponse:
     ready = next((choice for choice in choices if choice.model.pk == preferences.default_model_id), None)
     ready = ready or next((choice for choice in choices if choice.is_callable), None)
     name = ready.model.name if ready else "MODEL"
+    recent = Conversation.objects.visible_to(user).filter(archived=False)
+    recent = recent.select_related("llm_model").defer("params")[:5]
     context = {
         "ready": ready,
         "model_count": usable_models(user).count(),
         "has_key": Credential.objects.filter(owner=user).exists(),
         "has_called": UsageRecord.objects.filter(user=user).exists(),
-        "recent": Conversation.objects.visible_to(user).select_related("llm_model")[:5],
+        "recent": recent,
         "base_url": api_base_url(request),
         "snippets": build_snippets(api_base_url(request), "YOUR_TOKEN", name),
     }

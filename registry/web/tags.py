@@ -62,3 +62,9 @@ def state_tone(state: Any) -> str:
     if state in ("ok", "ok_estimated"):
         return "good"
     return "" if state == "running" else "warn" if state in ("aborted", "rejected") else "bad"
+
+
+@register.filter
+def item(mapping: Any, key: Any) -> Any:
+    """What `mapping` has for `key`, or None."""
+    return mapping.get(key)

@@ -124,15 +124,25 @@ def test_stop_ends_the_answer_here_and_upstream(page: Any, tiny: str, upstream: 
         upstream._routes["POST", "/v1/chat/completions"] = before
 
 
-def test_trying_again_replaces_the_answer(page: Any) -> None:
+def test_a_conversation_branches_and_changes_its_model_on_the_way(page: Any, tiny: str) -> None:
     page.goto("/playground/")
-    ask(page, "Once more")
+    ask(page, "First")
     page.get_by_role("button", name="Try again").click()
+    page.get_by_text("2 / 2").wait_for()
     page.locator(".turn[data-role=assistant]:not([aria-busy]) .retry").wait_for()
-    assert page.locator(".turn").count() == 2
-    reload_until(page, lambda: page.locator(".turn").count() == 2)
-    page.reload()
-    assert page.locator(".turn").count() == 2
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Your question, changed").fill("```python\nprint(1)\n```")
+    page.get_by_role("button", name="Ask this").click()
+    page.get_by_text("3 / 3").wait_for()
+    page.locator(".turn[data-role=assistant]:not([aria-busy]) .hljs-built_in").wait_for()
+    choose(page, tiny)
+    page.get_by_label("Your message").fill("And now?")
+    page.get_by_label("Your message").press("Enter")
+    page.locator(".turn[data-role=assistant]").nth(1).locator(".retry").wait_for()
+    reload_until(page, lambda: page.locator(".turn").count() == 4 and page.get_by_text("3 / 3").count() == 1)
+    assert page.locator(".turn[data-role=assistant] header").all_inner_texts() == ["stub-echo", tiny]
+    page.get_by_label("The variant before").click()
+    assert page.locator(".turn .text").all_inner_texts() == ["First", "First"]
 
 
 def test_a_refused_key_is_said_in_plain_words_with_the_request(

@@ -249,6 +249,21 @@ def test_a_conversations_model_is_used_and_its_turns_are_kept(hub: Hub, upstream
     assert turns == [("user", "Hi"), ("assistant", "Hello back")]
 
 
+def test_documents_of_the_request_stand_before_its_question(hub: Hub, upstream: Upstream, served: Someone) -> None:
+    upstream.on("POST", "/v1/chat/completions", json_answer(completion()))
+    context = {"attached": [{"name": "a.md", "text": "Because."}]}
+    client = sdk(hub, served)
+    asked = [{"role": "user", "content": "Why?"}]
+    client.chat.completions.create(model="served-model", messages=asked, extra_body={"llmhub_context": context})
+    sent = json.loads(upstream.requests[-1].body)
+    assert "Because." in sent["messages"][0]["content"] and sent["messages"][1:] == asked
+    assert "llmhub_context" not in sent
+    with pytest.raises(openai.BadRequestError, match="attached"):
+        client.chat.completions.create(
+            model="served-model", messages=asked, extra_body={"llmhub_context": {"attached": "x"}}
+        )
+
+
 def test_an_upstream_error_is_502_without_its_text(hub: Hub, upstream: Upstream, served: Someone) -> None:
     echo = {"error": {"message": f"Incorrect API key provided: {KEY}", "type": "x", "code": "invalid_api_key"}}
     upstream.on("POST", "/v1/chat/completions", json_answer(echo, status=401))

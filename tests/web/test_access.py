@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from registry.models import AccessToken, Conversation, Credential, LLMModel, Provider, UsageRecord
+from registry.models import AccessToken, Conversation, Credential, Experiment, LLMModel, Provider, UsageRecord
 from registry.web.urls import urlpatterns
 from tests.web.conftest import PLANTED, signed_in
 
@@ -19,11 +19,13 @@ ROUTES = {str(route.name) for route in urlpatterns}
 WITH_ROW = {str(route.name) for route in urlpatterns if "pk" in str(route.pattern)}
 PAGES = (
     "home", "playground", "conversations", "compare", "models", "model_options", "model_choose", "keys", "key_add",
-    "tokens", "usage", "model", "account", "password_change",
+    "tokens", "usage", "model", "experiment", "compare_results",
+    "account", "password_change",
 )  # fmt: skip
 POST_ONLY = (
     "playground_token", "playground_conversations", "playground_conversation", "playground_drop", "conversation_rename",
     "key_test", "key_toggle", "provider_test", "token_revoke", "model_default",
+    "playground_place", "compare_start", "experiment_vote", "model_first",
 )  # fmt: skip
 
 
@@ -35,11 +37,23 @@ def rows(alice: Any, key: Credential, conversation: Conversation, stub: LLMModel
     )
     model = LLMModel.objects.create(owner=alice, provider=own, model_id="oss", name="groq/oss")
     token, _ = AccessToken.mint(owner=alice, name="laptop")
-    return {"key": key, "conversation": conversation, "provider": own, "token": token, "model": model}
+    experiment = Experiment.objects.create(owner=alice, conversation=conversation, prompt="Which?")
+    return {
+        "experiment": experiment,
+        "key": key,
+        "conversation": conversation,
+        "provider": own,
+        "token": token,
+        "model": model,
+    }
 
 
 def url_of(name: str, rows: dict[str, Any]) -> str:
-    kind = {"playground_conversation": "conversation", "playground_drop": "conversation"}.get(name, name.split("_")[0])
+    kind = {
+        "playground_conversation": "conversation",
+        "playground_drop": "conversation",
+        "playground_place": "conversation",
+    }.get(name, name.split("_")[0])
     return reverse(name, args=[rows[kind].pk]) if name in WITH_ROW else reverse(name)
 
 
@@ -120,7 +134,8 @@ def test_pages_allow_no_foreign_and_no_inline_script(alice: Any, rows: dict[str,
         assert "script-src 'self'" in policy and "unsafe" not in policy
         text = response.content.decode()
         assert not any(inline in text for inline in (" style=", "<style", " onclick=", "javascript:")), name
-        assert all("src=" in part.split(">")[0] for part in text.split("<script")[1:]), name
+        heads = [part.split(">")[0] for part in text.split("<script")[1:]]
+        assert all("src=" in head or 'type="application/json"' in head for head in heads), name
         assert not any(f'{attribute}="http' in text for attribute in ("src", "action", "hx-get", "hx-post")), name
 
 

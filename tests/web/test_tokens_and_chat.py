@@ -110,7 +110,7 @@ def test_dropping_a_turn_drops_question_and_answer_of_that_call(alice: Any, conv
 def test_a_threads_text_reaches_the_page_as_text(alice: Any, conversation: Conversation) -> None:
     Message.objects.create(conversation=conversation, role="assistant", content="</div><script>alert(1)</script>")
     text = signed_in(alice).get(f"/playground/?conversation={conversation.pk}").content.decode()
-    assert "&lt;script&gt;alert(1)" in text and "<script>alert(1)" not in text
+    assert "\\u003Cscript\\u003Ealert(1)" in text and "<script>alert(1)" not in text
     assert "Be brief." in text
 
 

@@ -67,7 +67,7 @@ export class Answer {
   done(result) {
     this.#close();
     this.turn.dataset.requestId = result.requestId;
-    if (!this.#source) this.#remark(result.finishReason === "tool_calls" ? "The model asked for a tool." : "The model answered nothing.");
+    if (!this.#source) this.#remark(result.toolCalls.length ? "The model asks for a tool." : "The model answered nothing.");
     if (result.finishReason === "length") this.#remark("Cut at the token limit.");
     this.footer.prepend(...factsOf(result, this.scope).map(fact));
     this.onDraw();
@@ -97,6 +97,12 @@ export class Answer {
   }
 }
 
+// The same from a row of usage: {input, output, cost, latencyMs, firstTokenMs, scope, stopped}.
+export function factsOfUsage({ input, output, cost, latencyMs, firstTokenMs, scope, stopped }) {
+  const usage = input === null && output === null ? null : { prompt_tokens: input, completion_tokens: output, cost };
+  return [...factsOf({ usage, latencyMs, firstTokenMs }, scope), ...(stopped ? ["stopped"] : [])].map(fact);
+}
+
 function factsOf({ usage, latencyMs, firstTokenMs }, scope) {
   const facts = [];
   if (usage) facts.push(`${count(usage.prompt_tokens)} in · ${count(usage.completion_tokens)} out`);
@@ -104,6 +110,7 @@ function factsOf({ usage, latencyMs, firstTokenMs }, scope) {
   if (cost !== undefined && cost !== null) facts.push(money(Number(cost)));
   if (scope === "own") facts.push("your key");
   if (scope === "shared") facts.push("shared key");
+  if (latencyMs === null) return facts;
   const first = firstTokenMs === null ? "" : ` (first after ${secondsText(firstTokenMs)})`;
   facts.push(`${secondsText(latencyMs)}${first}`);
   return facts;

@@ -58,14 +58,14 @@ async function bearer(url) {
 }
 
 // Streams one chat. Calls on.text(piece), on.thinking(piece) and on.head(headers); answers what is known at the end:
-// {text, finishReason, usage, requestId, latencyMs, firstTokenMs}. Throws LaneError, or AbortError when stopped.
+// {text, toolCalls, finishReason, usage, requestId, latencyMs, firstTokenMs}. Throws LaneError, or AbortError when stopped.
 export async function chat({ tokenUrl, body, conversation, signal, on }) {
   const begun = performance.now();
   const response = await send({ tokenUrl, body, conversation, signal });
   const requestId = response.headers.get("x-request-id") ?? "";
   if (!response.ok) throw await errorOf(response, requestId);
   on.head?.(response.headers);
-  const result = { text: "", finishReason: "", usage: null, requestId, latencyMs: 0, firstTokenMs: null };
+  const result = { text: "", toolCalls: [], finishReason: "", usage: null, requestId, latencyMs: 0, firstTokenMs: null };
   let ended = false;
   try {
     for await (const { data } of readEvents(response.body)) {
@@ -118,7 +118,15 @@ function take(chunk, result, on, begun, requestId) {
     result.text += delta.refusal;
     on.text?.(delta.refusal);
   }
+  for (const piece of delta.tool_calls ?? []) takeCall(piece, result.toolCalls);
   if (choice.finish_reason) result.finishReason = choice.finish_reason;
+}
+
+function takeCall(piece, calls) {
+  const call = (calls[piece.index ?? 0] ??= { id: "", name: "", arguments: "" });
+  if (piece.id) call.id = piece.id;
+  call.name += piece.function?.name ?? "";
+  call.arguments += piece.function?.arguments ?? "";
 }
 
 function parse(data, requestId) {

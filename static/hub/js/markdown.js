@@ -38,6 +38,24 @@ export function renderMarkdown(element, source) {
   element.replaceChildren(purifier.sanitize(marked.parse(source), { ...ALLOWED, RETURN_DOM_FRAGMENT: true }));
   element.classList.add("rendered");
   for (const pre of element.querySelectorAll("pre")) addCopyButton(pre);
+  colour(element);
+}
+
+let highlighter = null; // loaded with the first code that names its language
+
+function colour(element) {
+  const blocks = [...element.querySelectorAll("code[class^=language-]")];
+  if (!blocks.length) return;
+  highlighter ??= import("../vendor/highlight.esm.min.js").then((module) => module.default);
+  highlighter.then((hljs) => {
+    for (const code of blocks) {
+      const language = code.className.slice("language-".length);
+      if (!code.isConnected || !hljs.getLanguage(language)) continue;
+      // What comes back holds escaped text in spans; it is cleaned all the same.
+      const { value } = hljs.highlight(code.textContent, { language, ignoreIllegals: true });
+      code.replaceChildren(purifier.sanitize(value, { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true }));
+    }
+  }).catch(() => {}); // without colours it reads as well
 }
 
 function addCopyButton(pre) {

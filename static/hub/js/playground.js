@@ -1,180 +1,174 @@
-// The playground: one conversation with one model at a time, streamed through the lane, kept by the hub.
+// The playground: a conversation that branches, each turn with a model of its own, streamed through the lane.
 
 import { Answer } from "./answer.js";
+import { Attachments } from "./attach.js";
+import { copyText } from "./clipboard.js";
 import { chat, LaneError, post } from "./lane.js";
-import { renderMarkdown } from "./markdown.js";
 import { note } from "./notes.js";
 import { pickModel } from "./picker.js";
+import { Settings } from "./settings.js";
+import { messagesOf, Thread } from "./thread.js";
+import { drawAnswer, drawQuestion, finishAnswer, newAnswer } from "./turns.js";
 
 const page = document.querySelector(".page.chat");
 const turns = document.getElementById("turns");
 const composer = document.getElementById("composer");
 const prompt = document.getElementById("prompt");
-const sendButton = document.getElementById("send");
-const stopButton = document.getElementById("stop");
-const status = document.getElementById("status");
-const modelButton = document.getElementById("model");
-const settings = document.getElementById("settings");
+const nothing = document.getElementById("nothing");
 const { tokenUrl, createUrl, waitMs } = page.dataset;
+const jsonOf = (id) => JSON.parse(document.getElementById(id).textContent);
 
+const thread = new Thread(jsonOf("nodes"));
+const settings = new Settings(document.getElementById("settings"), jsonOf("documents-data"));
+const attachments = new Attachments(document.getElementById("thumbs"), document.getElementById("image-file"), (text) => note(text, "warn"));
 let conversation = page.dataset.conversation; // "" until the first message makes one
 let running = null; // AbortController of the answer that streams now
-let settingsChanged = false;
+let keeping = Promise.resolve(); // what the hub is still being told
 
-for (const turn of turns.querySelectorAll(".turn")) {
-  const text = turn.querySelector(".text");
-  turn.source = text.textContent;
-  if (turn.dataset.role === "assistant") renderMarkdown(text, turn.source);
-}
-if (turns.lastElementChild?.dataset.role === "assistant") offerRetry(turns.lastElementChild);
-if (matchMedia("(max-width: 60rem)").matches) settings.closest("details").open = false;
-scrollToEnd(true);
-prompt.focus();
+// --- What a person does with a turn ---
 
-// --- What is asked ---
+const on = {
+  show(node) { if (!running) { thread.leaf = thread.deepest(node.id); drawAll(); } },
+  retry(node) { begin(node.question, node.parent); },
+  async retryWith(node) {
+    const choice = await pickModel(settings.model.id);
+    if (choice) { settings.choose(choice); begin(node.question, node.parent); }
+  },
+  results(node, parts) { begin({ text: "", parts }, node.id); },
+  async copy(text, button) {
+    const before = button.textContent;
+    button.textContent = (await copyText(text)) ? "Copied" : "Can't copy";
+    setTimeout(() => { button.textContent = before; }, 1500);
+  },
+  edit(node, turn) {
+    if (running) return;
+    const form = document.getElementById("edit").content.firstElementChild.cloneNode(true);
+    const area = form.querySelector("textarea");
+    area.value = node.question.text;
+    turn.replaceWith(form);
+    area.focus();
+    form.querySelector(".cancel").addEventListener("click", drawAll);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      begin({ text: area.value.trim(), parts: node.question.parts }, node.parent);
+    });
+  },
+  async remove(node) {
+    if (running || !window.confirm("Remove this question and all that follows it?")) return;
+    await keeping;
+    try {
+      if (conversation && !node.failed) await post(`${createUrl}${conversation}/drop/`, { request_id: node.id });
+    } catch (error) {
+      return note(error.message);
+    }
+    thread.remove(node.id);
+    drawAll();
+  },
+};
 
-function history() {
-  const messages = [];
-  const system = settings.elements.system_prompt.value.trim();
-  if (system) messages.push({ role: "system", content: system });
-  for (const turn of turns.querySelectorAll(".turn")) {
-    if (turn.source && !turn.dataset.failed) messages.push({ role: turn.dataset.role, content: turn.source });
+// --- Asking ---
+
+async function begin(question, parent) {
+  if (running) return;
+  if (!settings.model.id) return note("Choose a model first.", "warn");
+  if (!settings.check()) return;
+  setRunning(new AbortController());
+  try {
+    await keepConversation(question.text);
+  } catch (error) {
+    setRunning(null);
+    return note(error.message);
   }
-  return messages;
-}
-
-function parameters() {
-  const body = { model: modelButton.dataset.name };
-  const { temperature, max_tokens: maxTokens } = settings.elements;
-  if (temperature.value !== "") body.temperature = Number(temperature.value);
-  if (maxTokens.value !== "") body.max_tokens = Number(maxTokens.value);
-  return body;
-}
-
-function settingsFields() {
-  const { system_prompt: system, temperature, max_tokens: maxTokens } = settings.elements;
-  return {
-    model: modelButton.dataset.id, system_prompt: system.value, temperature: temperature.value, max_tokens: maxTokens.value,
-  };
+  document.getElementById("messages").replaceChildren();
+  const node = thread.add({ id: `new-${crypto.getRandomValues(new Uint32Array(1))[0]}`, parent, question, answer: null, usage: null });
+  drawAll();
+  await stream(node);
+  setRunning(null);
 }
 
 // The hub keeps the thread: it is made by the first message, and told of settings before the next one.
 async function keepConversation(firstText) {
   if (!conversation) {
-    const made = await post(createUrl, { title: firstText.slice(0, 80), ...settingsFields() });
+    const made = await post(createUrl, { title: firstText.slice(0, 80), ...settings.fields() });
     conversation = made.id;
     window.history.replaceState(null, "", made.url);
-  } else if (settingsChanged) {
-    await post(`${createUrl}${conversation}/`, settingsFields());
+  } else if (settings.changed) {
+    await post(`${createUrl}${conversation}/`, settings.fields());
   }
-  settingsChanged = false;
+  settings.changed = false;
 }
 
-// --- Sending, stopping, trying again ---
-
-async function ask(text) {
-  if (running) return;
-  if (!modelButton.dataset.id) return note("Choose a model first.", "warn");
-  if (!settings.reportValidity()) return;
-  setRunning(new AbortController());
-  try {
-    await keepConversation(text);
-  } catch (error) {
-    setRunning(null);
-    return note(error.message);
-  }
-  document.getElementById("nothing")?.remove();
-  addUserTurn(text);
-  prompt.value = "";
-  await stream();
-}
-
-async function stream() {
-  for (const button of turns.querySelectorAll(".retry")) button.remove();
-  const messages = history();
-  const turn = clone("answer");
+async function stream(node) {
+  const turn = newAnswer();
   turns.append(turn);
-  const answer = new Answer(turn, modelButton.dataset.name, () => scrollToEnd());
+  const answer = new Answer(turn, settings.model.name, () => scrollToEnd());
   scrollToEnd(true);
   say("The model answers.");
-  let requestId = "";
+  let model = settings.model.name;
   try {
     const result = await chat({
-      tokenUrl, conversation, signal: running.signal, body: { ...parameters(), messages },
+      tokenUrl, conversation, signal: running.signal,
+      body: { model, ...settings.parameters(), messages: messagesOf(thread.path(node.id), settings.system) },
       on: {
-        head: (headers) => { requestId = headers.get("x-request-id") ?? ""; answer.head(headers); },
+        head: (headers) => {
+          thread.rename(node, headers.get("x-request-id") || node.id);
+          model = headers.get("x-llmhub-model") ?? model;
+          answer.head(headers);
+        },
         text: (piece) => answer.add(piece),
         thinking: (piece) => answer.think(piece),
       },
     });
+    node.answer = { text: result.text, parts: result.toolCalls.map((call) => ({ type: "tool_call", ...call })), model };
     answer.done(result);
     say("The answer is complete.");
   } catch (error) {
+    node.answer = answer.source ? { text: answer.source, parts: [], model } : null;
     if (error.name === "AbortError") {
-      answer.stopped(requestId);
+      answer.stopped(node.id);
       say("Stopped.");
     } else {
       if (!(error instanceof LaneError)) console.error(error);
-      if (!answer.source) turn.dataset.failed = "1";
+      node.failed = !answer.source;
       answer.failed(error instanceof LaneError ? error : new LaneError("Something went wrong on this page. Reload it."));
     }
   }
-  turn.source = answer.source;
-  setRunning(null);
-  offerRetry(turn);
+  turn.dataset.requestId = node.id;
+  finishAnswer(turn, node, on);
+  if (!node.failed) keeping = keeping.then(() => place(node)).catch(() => {});
   scrollToEnd();
 }
 
-function offerRetry(turn) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "retry";
-  button.textContent = "Try again";
-  button.addEventListener("click", () => retry(turn));
-  turn.querySelector("footer").append(button);
-}
-
-// The answer makes room for a new one. The hub is told first, else the next reload would show the question twice.
-async function retry(turn) {
-  if (running) return;
-  setRunning(new AbortController());
-  try {
-    if (conversation && turn.dataset.requestId) await forget(turn.dataset.requestId);
-    if (settingsChanged) await keepConversation("");
-  } catch (error) {
-    setRunning(null);
-    return note(error.message);
-  }
-  turn.remove();
-  await stream();
-}
-
-// The turns of a call reach the database a moment after it ended.
-async function forget(requestId) {
+// Tells the hub where the turn hangs. The turns of a call reach the database a moment after it ended.
+async function place(node) {
   const until = Date.now() + Number(waitMs);
+  const fields = {
+    request_id: node.id, parent: node.parent ?? "", question: JSON.stringify(node.question.parts), answer: JSON.stringify(node.answer?.parts ?? []),
+  };
   for (;;) {
-    const { dropped } = await post(`${createUrl}${conversation}/drop/`, { request_id: requestId });
-    if (dropped || Date.now() > until) return;
+    const { placed } = await post(`${createUrl}${conversation}/place/`, fields);
+    if (placed > (node.answer ? 1 : 0) || Date.now() > until) return;
     await new Promise((resolve) => { setTimeout(resolve, 250); });
   }
 }
 
 // --- The page ---
 
-function addUserTurn(text) {
-  const turn = clone("question");
-  turn.source = text;
-  turn.querySelector(".text").textContent = text;
-  turns.append(turn);
+function drawAll() {
+  turns.replaceChildren();
+  for (const node of thread.path()) {
+    if (node.question) turns.append(drawQuestion(thread, node, on));
+    if (node.answer) turns.append(drawAnswer(node, on));
+  }
+  if (!thread.nodes.size && nothing) turns.append(nothing);
 }
 
-const clone = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
-const say = (text) => { status.textContent = text; };
+const say = (text) => { document.getElementById("status").textContent = text; };
 
 function setRunning(controller) {
   running = controller;
-  sendButton.hidden = Boolean(controller);
-  stopButton.hidden = !controller;
+  document.getElementById("send").hidden = Boolean(controller);
+  document.getElementById("stop").hidden = !controller;
   if (!controller) prompt.focus({ preventScroll: true });
 }
 
@@ -187,7 +181,10 @@ function scrollToEnd(always = false) {
 composer.addEventListener("submit", (event) => {
   event.preventDefault();
   const text = prompt.value.trim();
-  if (text) ask(text);
+  if (running || !(text || attachments.parts.length)) return;
+  const { parts } = attachments;
+  begin({ text, parts }, thread.leaf).then(() => {});
+  if (running) { prompt.value = ""; attachments.set([]); }
 });
 prompt.addEventListener("keydown", (event) => {
   const touch = matchMedia("(pointer: coarse)").matches;
@@ -195,21 +192,21 @@ prompt.addEventListener("keydown", (event) => {
   event.preventDefault();
   composer.requestSubmit();
 });
+prompt.addEventListener("paste", (event) => {
+  const files = [...event.clipboardData.files];
+  if (files.length) { event.preventDefault(); attachments.add(files); }
+});
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && running && !document.querySelector("dialog[open]")) running.abort();
 });
-stopButton.addEventListener("click", () => running?.abort());
-settings.addEventListener("change", () => { settingsChanged = true; });
-settings.addEventListener("submit", (event) => event.preventDefault());
-
-modelButton.addEventListener("click", async () => {
-  const choice = await pickModel(modelButton.dataset.id);
-  if (choice) {
-    Object.assign(modelButton.dataset, { id: choice.id, name: choice.name });
-    modelButton.querySelector("span").textContent = choice.name;
-    document.getElementById("model-facts").textContent = choice.facts;
-    document.getElementById("no-key").hidden = choice.payer !== "missing";
-    settingsChanged = true;
-  }
+document.getElementById("stop").addEventListener("click", () => running?.abort());
+settings.button.addEventListener("click", async () => {
+  const choice = await pickModel(settings.model.id);
+  if (choice) settings.choose(choice);
   prompt.focus();
 });
+
+drawAll();
+if (matchMedia("(max-width: 60rem)").matches) settings.form.closest("details").open = false;
+scrollToEnd(true);
+prompt.focus();
