@@ -12,6 +12,7 @@ from adapters.base import ProviderCodec
 from adapters.egress import EgressPolicy
 from adapters.errors import ConfigurationError
 from adapters.kinds import get_kind, profile_for
+from adapters.redaction import remember
 from adapters.transport import Transport
 from adapters.types import Dialect, Target, Timeouts
 
@@ -71,6 +72,7 @@ def create_adapter(
     policy = policy if policy is not None else EgressPolicy.local()
     if address:
         policy.check_url(address, allow_query=False)
+    remember(api_key)
     target = Target(
         kind=kind,
         base_url=address,

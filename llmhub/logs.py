@@ -9,10 +9,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
+
+from adapters.redaction import redact
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("plain", "json")
+
+
+class PlainFormatter(logging.Formatter):
+    """A line for people. Every secret that the process has met is taken out of it, by value, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,7 +37,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return redact(json.dumps(line, ensure_ascii=False))
 
 
 class BareExceptionReporter(ExceptionReporter):
@@ -42,6 +52,12 @@ class BareExceptionReporter(ExceptionReporter):
     ) -> None:
         super().__init__(None, exc_type, exc_value, tb, is_email=is_email)
         self.filter = BareReporterFilter()
+
+    def get_traceback_text(self) -> SafeString:
+        return SafeString(redact(super().get_traceback_text()))
+
+    def get_traceback_html(self) -> SafeString:
+        return SafeString(redact(super().get_traceback_html()))
 
 
 class BareReporterFilter(SafeExceptionReporterFilter):
@@ -65,7 +81,11 @@ def build_logging(level: str, line_format: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "plain": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"},
+            "plain": {
+                "()": "llmhub.logs.PlainFormatter",
+                "format": "{asctime} {levelname:<7} {name}: {message}",
+                "style": "{",
+            },
             "json": {"()": "llmhub.logs.JsonFormatter"},
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": line_format}},

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
+from urllib.parse import urlsplit
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin import apps as admin_apps
+
+from adapters.redaction import remember
 
 
 class RegistryConfig(AppConfig):
@@ -13,6 +18,15 @@ class RegistryConfig(AppConfig):
     name = "registry"
     verbose_name = "LLM registry"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Have the hub's own secrets taken out of whatever it writes for people to read."""
+        ring = re.split(r"[,\n]", settings.LLMHUB_ENCRYPTION_KEYS)
+        remember(*(entry.strip().rpartition(":")[2] for entry in ring))
+        # Not `settings.SECRET_KEY`: that raises while it is empty, and `prepare` makes it after this.
+        remember(vars(settings._wrapped).get("SECRET_KEY"))
+        remember(*(str(database.get("PASSWORD") or "") for database in settings.DATABASES.values()))
+        remember(urlsplit(settings.VALKEY_URL).password)
 
 
 class HubAdminConfig(admin_apps.AdminConfig):

@@ -16,6 +16,7 @@ from typing import Any, Final
 from django.contrib.auth.hashers import is_password_usable
 from django.db import models
 
+from adapters.redaction import redact
 from registry.models import AuditEvent, Conversation, Experiment, Message
 from registry.vault.fields import EncryptedTextField
 
@@ -23,7 +24,7 @@ MASK: Final = "••••"
 PRIVATE: Final = "(private)"
 
 # Columns that prove something although they hold no ciphertext, by the name they have in any table.
-_PROOF_COLUMNS: Final = frozenset({"digest", "password"})
+_PROOF_COLUMNS: Final = frozenset({"digest", "old_digest", "password"})
 # What people write is between them and the model: admins read the trail, so it names the columns and no more.
 _PRIVATE_TABLES: Final = frozenset(model._meta.db_table for model in (Conversation, Message, Experiment))
 # Columns whose every change is noise.
@@ -60,6 +61,7 @@ def _plain(value: Any, *, key: str = "") -> Any:
     if key and _SECRET_KEY.search(key) and isinstance(value, str) and value:
         return MASK
     if isinstance(value, str):
+        value = redact(value)
         return value if len(value) <= _MAX_TEXT else value[:_MAX_TEXT] + "…"
     if isinstance(value, Mapping):
         return {str(name): _plain(inner, key=str(name)) for name, inner in value.items()}
@@ -100,7 +102,7 @@ def record(
         action=action[:32],
         table=row._meta.db_table,
         row=row.pk if isinstance(row.pk, uuid.UUID) else None,
-        label=f"{row._meta.verbose_name} {row.pk}" if private else str(row)[:200],
+        label=f"{row._meta.verbose_name} {row.pk}" if private else redact(str(row))[:200],
         before=old,
         after=new,
     )
@@ -119,7 +121,7 @@ def note(
         address=address or None,
         action=action[:32],
         table=table[:63],
-        label=label[:200],
+        label=redact(label)[:200],
         after={name: _plain(value, key=name) for name, value in details.items()},
     )
 

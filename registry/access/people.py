@@ -39,7 +39,7 @@ class People:
         with self._lock:
             if prefix in self.tokens or self.is_unknown(prefix):
                 return self.tokens.get(prefix)
-            row = AccessToken.objects.filter(prefix=prefix).first()
+            row = AccessToken.objects.select_related("made_with").filter(prefix=prefix).first()
             if row is None:
                 self._unknown[prefix] = time.monotonic()
                 while len(self._unknown) > _UNKNOWN_LIMIT:
@@ -64,7 +64,8 @@ class People:
             self._unknown.clear()
             if self.tokens:
                 seen: list[Any] = [entry.id for entry in self.tokens.values()]
-                self.tokens = {row.prefix: token_entry(row) for row in AccessToken.objects.filter(pk__in=seen)}
+                rows = AccessToken.objects.select_related("made_with").filter(pk__in=seen)
+                self.tokens = {row.prefix: token_entry(row) for row in rows}
             if self.principals:
                 self._read_principals(list(self.principals))
 
@@ -87,14 +88,16 @@ def token_entry(row: AccessToken) -> TokenEntry:
         prefix=row.prefix,
         digest=row.digest,
         owner_id=row.owner_id,
-        scopes=frozenset(row.scopes),
+        old_digest=row.old_digest,
+        old_digest_until=_unix(row.old_digest_until) or 0.0,
+        scopes=frozenset(row.present_scopes),
         allowed_models=frozenset(row.allowed_models),
         networks=tuple(row.networks),
         requests_per_minute=row.requests_per_minute,
         tokens_per_minute=row.tokens_per_minute,
         concurrency=row.concurrency,
         expires_at=_unix(row.expires_at),
-        revoked_at=_unix(row.revoked_at),
+        revoked_at=_unix(row.ended_at),
     )
 
 

@@ -17,6 +17,8 @@ class TokenEntry:
     prefix: str
     digest: str
     owner_id: Hashable
+    old_digest: str = ""  # the secret before the last rotation, which opens until `old_digest_until`
+    old_digest_until: float = 0.0
     scopes: frozenset[str] = frozenset()
     allowed_models: frozenset[str] = frozenset()  # names; empty is all
     networks: tuple[str, ...] = ()

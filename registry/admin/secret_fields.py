@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from adapters.redaction import remember
 from registry.models import Credential, Provider
 from registry.models.headers import validate_headers
 
@@ -30,6 +31,7 @@ class KeyField(forms.CharField):
 
     def to_python(self, value: Any) -> str:
         key: str = super().to_python(value) or ""
+        remember(key)
         if key and not _KEY.fullmatch(key):
             raise ValidationError("A key is one word of ASCII letters, digits and signs.")
         return key
@@ -53,6 +55,7 @@ class HeadersField(forms.CharField):
             if name.strip().lower() in {known.lower() for known in headers}:
                 raise ValidationError(f"Line {number} gives a header for the second time.")
             headers[name.strip()] = text.strip(" \t")
+        remember(*headers.values())
         validate_headers(headers)
         return headers
 

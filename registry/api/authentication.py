@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hmac
 from typing import Final
 
 from django.db.models import Q
@@ -12,9 +11,10 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from registry.access.tokens import TokenError, check_network
+from registry.access.people import token_entry
+from registry.access.tokens import TokenError, check_network, verify
 from registry.models import AccessToken, User
-from registry.models.access_token import digest_of, prefix_of
+from registry.models.access_token import prefix_of
 
 _USED_EVERY: Final = dt.timedelta(minutes=1)
 _REFUSED = "The access token is not valid."
@@ -62,14 +62,12 @@ def _find(presented: str) -> AccessToken:
     prefix = prefix_of(presented)
     row: AccessToken | None = None
     if prefix is not None and "\0" not in prefix:
-        row = AccessToken.objects.select_related("owner").filter(prefix=prefix).first()
-    expected = row.digest if row else digest_of("llmhub_nobody")
-    if not hmac.compare_digest(digest_of(presented[:256]), expected) or row is None:
-        raise AuthenticationFailed(_REFUSED)
-    if row.revoked_at is not None:
-        raise AuthenticationFailed("The access token was revoked.", code="token_revoked")
-    if not row.is_live:
-        raise AuthenticationFailed("The access token has expired.", code="token_expired")
+        row = AccessToken.objects.select_related("owner", "made_with").filter(prefix=prefix).first()
+    try:
+        verify(token_entry(row) if row is not None else None, presented[:256])
+    except TokenError as error:
+        raise AuthenticationFailed(error.message, code=error.code) from None
+    assert row is not None
     return row
 
 

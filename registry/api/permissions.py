@@ -50,7 +50,7 @@ class DeclaredAccess(BasePermission):
 
 
 def _check_scope(token: AccessToken | None, wanted: tuple[str, ...]) -> None:
-    if token is not None and not set(wanted) & set(token.scopes):
+    if token is not None and not set(wanted) & set(token.present_scopes):
         raise PermissionDenied(
             f"The access token needs the scope {' or '.join(wanted)} for this.", code="insufficient_scope"
         )

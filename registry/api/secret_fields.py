@@ -8,6 +8,7 @@ from typing import Any, Final
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from adapters.redaction import remember
 from registry.api.fields import TextField
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
@@ -33,6 +34,7 @@ class KeyField(TextField):
 
     def to_internal_value(self, data: Any) -> str:
         key = data.strip() if isinstance(data, str) else ""
+        remember(key)
         if not _KEY.fullmatch(key):
             raise ValidationError("A key is 1 to 4096 visible ASCII characters without spaces.")
         return key
@@ -52,6 +54,7 @@ class HeadersField(serializers.DictField):
             raise ValidationError(f"This takes an object of at most {_MAX_HEADERS} headers.")
         if len({name.lower() for name in data}) != len(data):
             raise ValidationError("A header is named twice.")
+        remember(*(value for value in data.values() if isinstance(value, str)))
         for name, value in data.items():
             if not _HEADER_NAME.fullmatch(name):
                 raise ValidationError("A header's name holds characters that no header name may have.")

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Hashable
+import socket
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_network
+from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db.models import Q
@@ -32,6 +37,7 @@ class EndpointRules:
     """All opened endpoints. Policies are made once for each owner and kept until the rules change."""
 
     opened: tuple[OpenedEndpoint, ...] = ()
+    closed: tuple[EgressRule, ...] = ()
     _policies: dict[tuple[Hashable | None, frozenset[Hashable]], tuple[float, EgressPolicy]] = field(
         default_factory=dict, repr=False
     )
@@ -49,7 +55,7 @@ class EndpointRules:
             return kept[1]
         live = [opened for opened in self.opened if opened.expires_at is None or opened.expires_at > now]
         rules = [opened.rule for opened in live if _holds(opened, owner_id, group_ids)]
-        policy = EgressPolicy.public(https_only=owner_id is not None).with_rules(*rules)
+        policy = EgressPolicy.public(https_only=owner_id is not None).with_rules(*rules).with_closed(*self.closed)
         ends = [opened.expires_at.timestamp() for opened in live if opened.expires_at is not None]
         self._policies[key] = (min([now.timestamp() + 60, *ends]), policy)
         return policy
@@ -81,7 +87,30 @@ def read_rules() -> EndpointRules:
             log.warning("The endpoint policy %s can't be read and opens nothing.", row.pk)
             continue
         opened.append(OpenedEndpoint(rule, row.audience, row.group_id, row.expires_at))
-    return EndpointRules(tuple(opened))
+    return EndpointRules(tuple(opened), own_places(settings.DATABASES["default"], settings.VALKEY_URL))
+
+
+def own_places(database: Mapping[str, Any], valkey_url: str) -> tuple[EgressRule, ...]:
+    """The hub's own database and Valkey: no rule opens them to calls, by name or at their addresses."""
+    valkey = urlsplit(valkey_url)
+    places = {(str(database.get("HOST") or ""), int(database.get("PORT") or 5432))}
+    places.add((valkey.hostname or "", valkey.port or 6379))
+    rules: list[EgressRule] = []
+    for host, port in sorted(places):
+        if host and not host.startswith("/"):  # a socket in the file system is out of reach anyway
+            rules.append(EgressRule.parse(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+            rules += _addresses_of(host, port)
+    return tuple(rules)
+
+
+@lru_cache(maxsize=64)
+def _addresses_of(host: str, port: int) -> tuple[EgressRule, ...]:
+    """Looked up once a process: the database's client had to find it too."""
+    try:
+        found = {str(info[4][0]).partition("%")[0] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except OSError:
+        return ()
+    return tuple(EgressRule(network=ip_network(address), ports=frozenset({port})) for address in sorted(found))
 
 
 def rule_of(row: EndpointPolicy) -> EgressRule:

@@ -7,7 +7,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
+
+from adapters.redaction import remember
 
 
 class LLMTier(StrEnum):
@@ -68,6 +70,12 @@ class Secret:
 
     api_key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        remember(self.api_key, *self.headers.values())
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is neither pickled nor copied")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

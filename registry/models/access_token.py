@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hmac
 import secrets
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
+from adapters.redaction import remember
 from registry.models.base import OwnedQuerySet, Record, RegistryQuerySet, RegistryRow
 
 TOKEN_PREFIX = "llmhub_"  # noqa: S105  # the visible start of every token, no secret
+MAX_GRACE: Final = dt.timedelta(days=30)
 SCOPES = ("chat", "models", "usage", "manage")
 
 
@@ -33,6 +38,13 @@ class AccessToken(RegistryRow, Record):
     name = models.CharField(max_length=80)
     prefix = models.CharField(max_length=16, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
+    # After a rotation the secret before it opens too, until then.
+    old_digest = models.CharField(max_length=64, blank=True, editable=False)
+    old_digest_until = models.DateTimeField(null=True, blank=True, editable=False)
+    # The token that made this one, which may do no more than that one at any time, and ends with it.
+    made_with = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="made", editable=False
+    )
     scopes = models.JSONField(default=default_scopes)
     allowed_models = models.JSONField(default=list, blank=True)  # names; empty is every model the owner may use
     networks = models.JSONField(default=list, blank=True)  # CIDR; empty is everywhere
@@ -54,23 +66,61 @@ class AccessToken(RegistryRow, Record):
 
     @property
     def is_live(self) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+        return self.ended_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+    def makers(self) -> Iterator[AccessToken]:
+        """This token, the one that made it, and so on."""
+        token: AccessToken | None = self
+        while token is not None:
+            yield token
+            token = token.made_with
+
+    @property
+    def present_scopes(self) -> list[str]:
+        """What it may do now: never more than any of its makers."""
+        return [scope for scope in self.scopes if all(scope in token.scopes for token in self.makers())]
+
+    @property
+    def ended_at(self) -> dt.datetime | None:
+        """When it or one of its makers was revoked."""
+        return min((token.revoked_at for token in self.makers() if token.revoked_at is not None), default=None)
 
     @classmethod
     def mint(cls, *, owner: Any, name: str, **fields: Any) -> tuple[AccessToken, str]:
         """Make and save a token; answer the row and the plaintext, which is shown once and stored nowhere."""
         prefix = secrets.token_hex(6)
-        plaintext = f"{TOKEN_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
+        plaintext = _new_secret(prefix)
         token = cls(owner=owner, name=name, prefix=prefix, digest=digest_of(plaintext), **fields)
-        token.full_clean(exclude=["digest"])
+        token.full_clean(exclude=["digest", "made_with"])
         token.save(force_insert=True)
         return token, plaintext
 
+    def rotate(self, grace: dt.timedelta) -> str:
+        """Give the token a new secret and answer it; the present one opens for `grace` longer, at most MAX_GRACE.
+
+        The row stays, and its limits, budgets and usage with it. Raises ValidationError for a token that has ended.
+        """
+        if not self.is_live:
+            raise ValidationError("A token that has ended can't be rotated: make another.")
+        if not dt.timedelta(0) <= grace <= MAX_GRACE:
+            raise ValidationError(f"The old secret may open for up to {MAX_GRACE.days} days more.")
+        plaintext = _new_secret(self.prefix)
+        self.old_digest, self.old_digest_until = (self.digest, timezone.now() + grace) if grace else ("", None)
+        self.digest = digest_of(plaintext)
+        self.save(update_fields=["digest", "old_digest", "old_digest_until", "updated_at"])
+        return plaintext
+
     def revoke(self) -> None:
-        """End the token everywhere within two seconds; a second call changes nothing."""
+        """End the token everywhere within two seconds, and what it made; a second call changes nothing."""
         if self.revoked_at is None:
             self.revoked_at = timezone.now()
             self.save(update_fields=["revoked_at", "updated_at"])
+
+
+def _new_secret(prefix: str) -> str:
+    plaintext = f"{TOKEN_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
+    remember(plaintext)
+    return plaintext
 
 
 def digest_of(plaintext: str) -> str:

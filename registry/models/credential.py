@@ -16,6 +16,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.utils import timezone
 
+from adapters.redaction import remember
 from registry.catalog.entries import Secret
 from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner, uuid7
 from registry.models.headers import validate_headers
@@ -80,6 +81,7 @@ class Credential(RegistryRow, Record):
 
         Raises ValidationError for headers that can't be sent.
         """
+        remember(api_key, *(headers or {}).values())
         validate_headers(headers or {})
         self.origin = self.provider.origin
         self.last_four = api_key[-4:] if len(api_key) >= 20 else ""

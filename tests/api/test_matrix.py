@@ -179,7 +179,7 @@ def test_a_list_shows_nothing_of_anothers(
     assert answer.status_code == 200, answer.content
     if who == "admin" and route.name.startswith("usage"):
         return  # an administrator sees whom calls cost
-    text = answer.content.decode()
+    text = answer.getvalue().decode()
     for row in (rows.provider, rows.credential, rows.model, rows.token, rows.conversation, rows.preset, rows.usage):
         assert str(row.pk) not in text
     assert "alice" not in text

@@ -9,10 +9,10 @@ import pytest
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from adapters.egress import EgressPolicy
+from adapters.egress import EgressPolicy, EgressRule
 from adapters.errors import EgressDeniedError
 from registry.catalog import endpoints
-from registry.catalog.endpoints import read_rules
+from registry.catalog.endpoints import EndpointRules, OpenedEndpoint, own_places, read_rules
 from registry.catalog.snapshot import Snapshot
 from registry.models import EndpointPolicy
 
@@ -149,3 +149,14 @@ def test_a_rule_arrives_and_goes_by_the_change_log() -> None:
     row.delete()
     snapshot.refresh()
     assert not opens(snapshot.rules.policy_for(None))
+
+
+def test_no_rule_opens_the_hubs_own_database_and_valkey() -> None:
+    opened = tuple(OpenedEndpoint(EgressRule.parse(text), "all") for text in ("127.0.0.0/8", "localhost"))
+    closed = own_places({"HOST": "127.0.0.1", "PORT": "5432"}, "redis://:secret@localhost:6379/0")
+    policy = EndpointRules(opened, closed).policy_for(None)
+    policy.check_address("127.0.0.1", 11434, "localhost")
+    for host, port in (("127.0.0.1", 5432), ("localhost", 6379), ("another.name.of.it", 6379)):
+        with pytest.raises(EgressDeniedError):
+            policy.check_address("127.0.0.1", port, host)
+    assert own_places({"NAME": "hub.sqlite3", "HOST": ""}, "") == own_places({"HOST": "/run/postgresql"}, "") == ()

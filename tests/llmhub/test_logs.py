@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.config
 import sys
 
 from django.test import RequestFactory
 from django.views.debug import get_exception_reporter_class
 
+from adapters.redaction import remember
 from llmhub.logs import JsonFormatter, build_logging
 
 SECRET = "-".join(["sk", "planted", "0123456789"])  # in parts: the report quotes lines of this file
@@ -41,3 +43,21 @@ def test_json_lines_hold_one_object_each() -> None:
 def test_http_client_libraries_stay_quiet_at_debug_level() -> None:
     loggers = build_logging("debug", "plain")["loggers"]
     assert loggers["httpx"]["level"] == loggers["httpcore"]["level"] == "WARNING"
+
+
+def test_a_secret_the_process_met_is_in_no_line_and_in_no_report() -> None:
+    remember(SECRET)
+    try:
+        raise ValueError(f"the provider said {SECRET}")
+    except ValueError:
+        caught = sys.exc_info()
+    record = logging.LogRecord("hub", logging.ERROR, __file__, 1, "sent %s", (SECRET,), caught)
+    for line_format in ("plain", "json"):
+        setup = build_logging("info", line_format)
+        formatter = logging.config.DictConfigurator(setup).configure_formatter(setup["formatters"][line_format])
+        record.exc_text = None
+        line = formatter.format(record)
+        assert SECRET not in line and line.count("[redacted]") == 2
+    reporter = get_exception_reporter_class(None)(None, *caught)  # type: ignore[arg-type]
+    for report in (reporter.get_traceback_text(), reporter.get_traceback_html()):
+        assert SECRET not in report and "the provider said [redacted]" in report

@@ -12,6 +12,7 @@ from rest_framework.exceptions import ValidationError
 from registry.api.fields import IntegerField, TextListField
 from registry.api.serializers.base import RowSerializer
 from registry.models import SCOPES, AccessToken
+from registry.models.access_token import MAX_GRACE
 
 _LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency")
 
@@ -56,15 +57,27 @@ class AccessTokenSerializer(RowSerializer):
         presented: AccessToken | None = self.context["request"].auth
         if presented is not None:
             row = self.instance or AccessToken(name="", scopes=[scope for scope in AccessToken().scopes])
+            allowed = presented.present_scopes
             wanted = {name: attrs.get(name, getattr(row, name)) for name in _NARROWING}
             if self.instance is None and "scopes" not in attrs:
-                attrs["scopes"] = wanted["scopes"] = [s for s in wanted["scopes"] if s in presented.scopes]
+                attrs["scopes"] = wanted["scopes"] = [s for s in wanted["scopes"] if s in allowed]
             _check_not_wider(presented, wanted)
         return attrs
 
     def create(self, validated_data: dict[str, Any]) -> Any:
-        row, self.plaintext = AccessToken.mint(owner=self.user, **validated_data)
+        presented = self.context["request"].auth
+        row, self.plaintext = AccessToken.mint(owner=self.user, made_with=presented, **validated_data)
         return row
+
+
+class RotateSerializer(serializers.Serializer[Any]):
+    grace_s = IntegerField(
+        required=False,
+        default=0,
+        min_value=0,
+        max_value=int(MAX_GRACE.total_seconds()),
+        help_text="How long the present secret opens beside the new one.",
+    )
 
 
 class MintedTokenSerializer(AccessTokenSerializer):
@@ -82,7 +95,7 @@ _NARROWING = ("scopes", "allowed_models", "networks", *_LIMITS, "expires_at")
 def _check_not_wider(presented: AccessToken, wanted: dict[str, Any]) -> None:
     """Raises ValidationError at the first field in which `wanted` would allow more than the presented token."""
     wider = "The token you use may not do this itself."
-    if not set(wanted["scopes"]) <= set(presented.scopes):
+    if not set(wanted["scopes"]) <= set(presented.present_scopes):
         raise ValidationError({"scopes": [wider]})
     models = presented.allowed_models
     if models and not (wanted["allowed_models"] and set(wanted["allowed_models"]) <= set(models)):
