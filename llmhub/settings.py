@@ -8,6 +8,8 @@ from typing import Any
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from llmhub.accounts import *  # noqa: F403  # how people sign in
+from llmhub.accounts import ACCOUNT_APPS
 from llmhub.databases import build_database
 from llmhub.env import env_bool, env_int, env_list, env_path, env_secret, env_str
 from llmhub.logs import FORMATS, LEVELS, build_logging
@@ -37,7 +39,13 @@ LLMHUB_DISCOVERY_APPLY = env_bool("LLMHUB_DISCOVERY_APPLY", False)
 LLMHUB_WORKERS = env_int("LLMHUB_WORKERS", 1, minimum=1, maximum=64)
 LLMHUB_JOURNAL_DIR = env_path("LLMHUB_JOURNAL_DIR", DATA_DIR / "journal")
 LLMHUB_METRICS_DIR = DATA_DIR / "metrics"
-# How long a client may take to send a whole request to the lane.
+# Proxies whose X-Forwarded-For says where a request came from (addresses or networks); nobody else's is believed.
+LLMHUB_TRUSTED_PROXIES = env_list("LLMHUB_TRUSTED_PROXIES")
+# Requests a minute: one address's sign-ins, one person's tests and looks for models, one caller's REST.
+LLMHUB_SIGN_INS_PER_MINUTE = env_int("LLMHUB_SIGN_INS_PER_MINUTE", 30, minimum=1)
+LLMHUB_TESTS_PER_MINUTE = env_int("LLMHUB_TESTS_PER_MINUTE", 20, minimum=1)
+LLMHUB_API_PER_MINUTE = env_int("LLMHUB_API_PER_MINUTE", 600, minimum=1)
+# How long a client may take to send a whole request.
 LLMHUB_BODY_TIMEOUT_S = env_int("LLMHUB_BODY_TIMEOUT_S", 60, minimum=1, maximum=3600)
 # Counters that this node's workers share; nothing that must be kept.
 LLMHUB_LIMITS_DIR = DATA_DIR / "limits"
@@ -71,6 +79,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    *ACCOUNT_APPS,
     "csp",
     "rest_framework",
     "django_filters",
@@ -87,6 +96,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "registry.web.second_factor.SecondFactorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -100,6 +111,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "registry.web.page.navigation_everywhere",
             ],
             "builtins": ["django.templatetags.i18n", "registry.web.tags"],
         },

@@ -29,6 +29,10 @@ for _name in ("VALKEY_URL", "DATABASE_URL"):
 os.environ["LLMHUB_DATA_DIR"] = str(_data_dir)
 os.environ["LLMHUB_ENCRYPTION_KEYS"] = "test:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 os.environ["DJANGO_SECRET_KEY"] = secrets.token_urlsafe(48)
+# Single sign-on is there; who tests it starts an issuer and names it. Limits that nobody reaches by chance.
+os.environ["LLMHUB_OIDC_ISSUER"], os.environ["LLMHUB_OIDC_CLIENT_ID"] = "https://issuer.test", "llmhub"
+for _name in ("LLMHUB_SIGN_INS_PER_MINUTE", "LLMHUB_TESTS_PER_MINUTE", "LLMHUB_API_PER_MINUTE"):
+    os.environ[_name] = "100000"
 if os.environ.get("LLMHUB_TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = os.environ["LLMHUB_TEST_DATABASE_URL"]
 

@@ -107,6 +107,7 @@ def principal_of(row: User, group_ids: frozenset[Hashable]) -> Principal:
         user_id=row.pk,
         username=row.username,
         is_admin=row.is_superuser,
+        scopes=row.scopes,
         group_ids=group_ids,
         default_model_id=settings.default_model_id if settings else None,
         key_policy=settings.key_policy if settings else "own_first",

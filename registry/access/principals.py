@@ -36,6 +36,7 @@ class Principal:
     user_id: Hashable | None = None
     username: str = ""
     is_admin: bool = False
+    scopes: frozenset[str] | None = None  # what the role allows; None is all
     group_ids: frozenset[Hashable] = frozenset()
     default_model_id: Hashable | None = None
     key_policy: str = "own_first"  # own_first, own_only, shared_only
@@ -48,9 +49,12 @@ class Principal:
         if entry.owner_id is not None:
             allowed = entry.owner_id == self.user_id
         else:
-            groups = entry.allowed_group_ids
-            allowed = groups is None or self.is_admin or not groups.isdisjoint(self.group_ids)
+            groups = entry.endpoint.allowed_group_ids if entry.endpoint else None
+            allowed = self._in_one_of(entry.allowed_group_ids) and self._in_one_of(groups)
         return allowed and self.token_allows(entry)
+
+    def _in_one_of(self, groups: frozenset[Hashable] | None) -> bool:
+        return groups is None or self.is_admin or not groups.isdisjoint(self.group_ids)
 
     def token_allows(self, entry: LLMEntry) -> bool:
         names = self.token.allowed_models if self.token else frozenset()

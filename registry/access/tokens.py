@@ -81,6 +81,12 @@ def check_scope(token: TokenEntry | None, scope: str) -> None:
         raise TokenError(f"The access token has no scope {scope!r}.", code="insufficient_scope", status=403)
 
 
+def check_role(principal: Principal, scope: str) -> None:
+    """Refuse what the token's owner may not do themselves by now. Raises TokenError."""
+    if principal.scopes is not None and scope not in principal.scopes:
+        raise TokenError("The role of the token's owner does not allow this.", code="insufficient_role", status=403)
+
+
 def mint_session_token(user: Any) -> tuple[str, dt.datetime]:
     """A short-lived token for one of the hub's own pages: answers the plaintext and when it ends."""
     expires_at = timezone.now() + dt.timedelta(seconds=SESSION_TOKEN_S)
@@ -96,6 +102,7 @@ __all__ = [
     "TokenError",
     "Tokens",
     "check_network",
+    "check_role",
     "check_scope",
     "mint_session_token",
     "prefix_of",

@@ -44,9 +44,16 @@ class DeclaredAccess(BasePermission):
         reading = request.method in SAFE_METHODS
         token: Any = request.auth
         _check_scope(token, access.read if reading else access.write)
+        _check_role(user, access.read if reading else access.write)
         if (access.admins_only or (access.admins_write and not reading)) and not user.is_superuser:
             raise PermissionDenied("This is for administrators.")
         return True
+
+
+def _check_role(user: Any, wanted: tuple[str, ...]) -> None:
+    """A token is never worth more than its owner, and a session no more than a token with all scopes."""
+    if not set(wanted) & user.scopes:
+        raise PermissionDenied(f"The role {user.rank} does not allow this.", code="insufficient_role")
 
 
 def _check_scope(token: AccessToken | None, wanted: tuple[str, ...]) -> None:

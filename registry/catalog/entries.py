@@ -47,6 +47,7 @@ class ProviderEntry:
     owner_id: Hashable | None = None
     from_environment: bool = False  # base_url or key come from LLMHUB_LLM_<PROVIDER>_*: stored keys never go there
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    allowed_group_ids: frozenset[Hashable] | None = None  # None: open to everybody who sees it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from registry.models import (
     Preset,
     PresetEntry,
     Provider,
+    ProviderAccess,
     Route,
     RouteEntry,
     User,
@@ -50,6 +51,7 @@ def _rows(queryset: Any, keys: Keys, field: str = "pk") -> Any:
 
 
 def read_providers(keys: Keys = None) -> list[ProviderEntry]:
+    access = read_access(ProviderAccess.objects.all(), "provider_id", keys)
     return [
         ProviderEntry(
             id=row.pk,
@@ -66,6 +68,7 @@ def read_providers(keys: Keys = None) -> list[ProviderEntry]:
             dry_run=row.dry_run,
             owner_id=row.owner_id,
             metadata=row.metadata,
+            allowed_group_ids=access.get(row.pk),
         )
         for row in _rows(Provider.objects.all(), keys)
     ]
@@ -106,18 +109,17 @@ def _tiers(said: list[dict[str, Any]]) -> tuple[tuple[int, dict[str, Decimal]], 
     )
 
 
-def read_access(model_keys: Keys = None) -> dict[UUID, frozenset[Hashable]]:
-    """Groups that may use a model, for the models that have such a rule."""
+def read_access(rules: Any, field: str, keys: Keys = None) -> dict[UUID, frozenset[Hashable]]:
+    """Groups that may use a model or a provider, for those that have such a rule."""
     found: dict[UUID, set[Hashable]] = defaultdict(set)
-    rows = _rows(ModelAccess.objects.all(), model_keys, "model_id")
-    for model_id, group_id in rows.values_list("model_id", "group_id"):
-        found[model_id].add(group_id)
+    for key, group_id in _rows(rules, keys, field).values_list(field, "group_id"):
+        found[key].add(group_id)
     return {key: frozenset(groups) for key, groups in found.items()}
 
 
 def read_models(providers: Mapping[Hashable, ProviderEntry], keys: Keys = None) -> list[LLMEntry]:
     """Models with their prices and rules; one whose provider is not in `providers` is left out."""
-    prices, access = read_prices(keys), read_access(keys)
+    prices, access = read_prices(keys), read_access(ModelAccess.objects.all(), "model_id", keys)
     entries = []
     for row in _rows(LLMModel.objects.all(), keys).iterator(chunk_size=2000):
         provider = providers.get(row.provider_id)

@@ -19,7 +19,7 @@ from adapters.errors import LLMError
 from registry.access.keys import StoredKeys
 from registry.access.people import shared_people
 from registry.access.principals import Principal, TokenEntry
-from registry.access.tokens import TokenError, check_network, check_scope, prefix_of, verify
+from registry.access.tokens import TokenError, check_network, check_role, check_scope, prefix_of, verify
 from registry.catalog.snapshot import shared_snapshot
 from registry.client import DynamicLLMClient
 from registry.gateway.draining import drain_on_sigterm, is_server_process
@@ -106,6 +106,7 @@ class Worker:
             principal = await self.in_thread(self.people.find_principal, token.owner_id)
         if principal is None:
             raise TokenError("The access token's owner is not active.", code="inactive_user")
+        check_role(principal, scope)
         return self._with_token(principal, token)
 
     def _with_token(self, principal: Principal, token: TokenEntry) -> Principal:

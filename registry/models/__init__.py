@@ -5,6 +5,7 @@ from registry.models.base import RegistryChange
 from registry.models.budget import Budget, BudgetLease, BudgetWindow, RateLimit
 from registry.models.conversation import Conversation, Experiment, Message, MessageRole, Vote
 from registry.models.credential import Credential, CredentialSecret, CredentialState
+from registry.models.invitation import RANKS, Invitation
 from registry.models.llm_model import CAPABILITIES, PRICE_FIELDS, LLMModel, ModelAccess, ModelPrice, QualityTier, Tier
 from registry.models.operations import (
     Audience,
@@ -15,7 +16,7 @@ from registry.models.operations import (
     RuntimeRegistration,
 )
 from registry.models.preset import Preset, PresetEntry, PromptPack, Route, RouteEntry, RouteStrategy
-from registry.models.provider import AuthType, HealthCheck, HealthState, Provider
+from registry.models.provider import AuthType, HealthCheck, HealthState, Provider, ProviderAccess
 from registry.models.usage import (
     CostStatus,
     CredentialScope,
@@ -26,11 +27,13 @@ from registry.models.usage import (
     UsageSource,
     UsageState,
 )
-from registry.models.user import KeyPolicy, User, UserSettings
+from registry.models.user import ADMIN, KeyPolicy, Role, User, UserSettings
 
 __all__ = [
+    "ADMIN",
     "CAPABILITIES",
     "PRICE_FIELDS",
+    "RANKS",
     "SCOPES",
     "AccessToken",
     "Audience",
@@ -51,6 +54,7 @@ __all__ = [
     "Experiment",
     "HealthCheck",
     "HealthState",
+    "Invitation",
     "KeyPolicy",
     "LLMModel",
     "Message",
@@ -61,9 +65,11 @@ __all__ = [
     "PresetEntry",
     "PromptPack",
     "Provider",
+    "ProviderAccess",
     "QualityTier",
     "RateLimit",
     "RegistryChange",
+    "Role",
     "Route",
     "RouteEntry",
     "RouteStrategy",

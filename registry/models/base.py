@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from django.db import connections, models, router, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -178,6 +178,12 @@ class RegistryChange(models.Model):
         # By number: a range is one quick delete, and `at` has no index of its own.
         last = list(old.order_by("sequence").values_list("sequence", flat=True)[:at_most])
         return cls.objects.filter(sequence__lte=last[-1]).delete()[0] if last else 0
+
+
+def open_to_groups_of(user: Any, rules: type[models.Model], field: str, key: str) -> Q:
+    """Rows that no group rule names, or one of `user`'s groups: `rules` are rows of `field` and group."""
+    named = rules._default_manager.filter(**{field: OuterRef(key)})
+    return Q(~Exists(named) | Exists(named.filter(group__in=user.groups.values("pk"))))
 
 
 def unique_per_owner(*fields: str, name: str) -> list[models.BaseConstraint]:

@@ -15,8 +15,8 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from registry.models.base import Record, RegistryQuerySet, RegistryRow, unique_per_owner
-from registry.models.provider import Provider
+from registry.models.base import Record, RegistryQuerySet, RegistryRow, open_to_groups_of, unique_per_owner
+from registry.models.provider import Provider, ProviderAccess
 
 
 class Tier(models.TextChoices):
@@ -65,15 +65,19 @@ def validate_string_list(value: Any) -> None:
 
 
 class ModelQuerySet(RegistryQuerySet):
-    def usable_by(self, user: Any) -> ModelQuerySet:
+    def visible_to(self, user: Any) -> Any:
+        """Not the hub's own models that other groups alone may use, by a rule of the model or of its provider."""
+        rows = super().visible_to(user)
+        if not user.is_authenticated or user.is_superuser:
+            return rows
+        open_model = open_to_groups_of(user, ModelAccess, "model", "pk")
+        open_provider = open_to_groups_of(user, ProviderAccess, "provider", "provider_id")
+        return rows.filter(Q(owner=user) | (open_model & open_provider))
+
+    def usable_by(self, user: Any) -> Any:
         """Enabled models that `user` sees and that no group rule keeps from them."""
-        if not user.is_authenticated or not user.is_active:
-            return self.none()
-        rows = self.visible_to(user).filter(enabled=True, provider__enabled=True)
-        if not user.is_superuser:
-            open_to_all = Q(access__isnull=True)
-            rows = rows.filter(Q(owner=user) | open_to_all | Q(access__group__in=user.groups.all())).distinct()
-        return rows
+        rows = self.visible_to(user)
+        return rows.filter(enabled=True, provider__enabled=True) if user.is_authenticated else rows
 
 
 class LLMModel(RegistryRow, Record):

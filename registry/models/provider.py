@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
@@ -15,7 +16,16 @@ from django.utils import timezone
 from adapters.egress import origin_of
 from adapters.errors import LLMError
 from adapters.kinds import KINDS
-from registry.models.base import OwnedQuerySet, Record, RegistryQuerySet, RegistryRow, unique_per_owner, uuid7
+from registry.models.base import (
+    OwnedQuerySet,
+    Record,
+    RegistryChange,
+    RegistryQuerySet,
+    RegistryRow,
+    open_to_groups_of,
+    unique_per_owner,
+    uuid7,
+)
 from registry.models.headers import validate_public_headers
 
 
@@ -67,7 +77,15 @@ class Provider(RegistryRow, Record):
     health_error = models.CharField(max_length=300, blank=True)
     health_latency_ms = models.PositiveIntegerField(null=True, blank=True)
 
-    objects = RegistryQuerySet.as_manager()
+    class ProviderQuerySet(RegistryQuerySet):
+        def visible_to(self, user: Any) -> Any:
+            """Not the hub's own providers that other groups alone may use."""
+            rows = super().visible_to(user)
+            if not user.is_authenticated or user.is_superuser:
+                return rows
+            return rows.filter(models.Q(owner=user) | open_to_groups_of(user, ProviderAccess, "provider", "pk"))
+
+    objects = ProviderQuerySet.as_manager()
 
     class Meta:
         ordering = ("name", "id")
@@ -142,6 +160,54 @@ class Provider(RegistryRow, Record):
             checked_by=by,
         )
         HealthCheck.objects.forget_old(self)
+
+
+class ProviderAccess(Record):
+    """A group that may use a provider. A provider with no such row is open to everybody who sees it.
+
+    A write is noted in the change log as one of the provider, whose models the workers then read again.
+    """
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="access")
+    # Protected: with its last rule gone, a provider would be open to everybody.
+    group = models.ForeignKey(Group, on_delete=models.PROTECT, related_name="+")
+
+    class AccessQuerySet(OwnedQuerySet):
+        owner_field = "provider__owner"
+
+        def delete(self) -> tuple[int, dict[str, int]]:
+            with transaction.atomic(using=self.db):
+                RegistryChange.append(Provider, set(self.values_list("provider_id", flat=True)), using=self.db)
+                return super().delete()
+
+        delete.queryset_only = True  # type: ignore[attr-defined]  # Django's own marker
+
+        def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> list[Any]:
+            rows = list(objs)
+            with transaction.atomic(using=self.db):
+                RegistryChange.append(Provider, {row.provider_id for row in rows}, using=self.db)
+                return super().bulk_create(rows, *args, **kwargs)
+
+    objects = AccessQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "provider access"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=("provider", "group"), name="provider_access_once_a_group")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.group} may use {self.provider}"
+
+    def save(self, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().save(**kwargs)
+            RegistryChange.append(Provider, [self.provider_id])
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            RegistryChange.append(Provider, [self.provider_id])
+            return super().delete(*args, **kwargs)
 
 
 class HealthCheck(models.Model):

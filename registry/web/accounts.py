@@ -1,16 +1,16 @@
-"""Signing in and out, the first administrator, one's password and preferences."""
+"""One's own account: password, preferences, sessions; and the first administrator."""
 
 from __future__ import annotations
 
 import zoneinfo
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django import forms
+from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login
-from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
-from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
-from django.core.exceptions import ValidationError
+from django.contrib.auth.forms import BaseUserCreationForm
+from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
@@ -19,52 +19,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
 from registry.access import setup_link
-from registry.models import AccessToken, User, UserSettings
-from registry.web import throttle
+from registry.models import User, UserSettings
 from registry.web.page import address_of, navigation, person, preferences_of, show, signed_in
-
-
-class SignInForm(AuthenticationForm):
-    """Django's form, which answers the same for an unknown name and a wrong password, and slows down guessing."""
-
-    def clean(self) -> dict[str, Any]:
-        name = str(self.cleaned_data.get("username") or "")
-        address = (address_of(self.request) if self.request else None) or ""
-        if throttle.is_blocked(address, name):
-            raise ValidationError(
-                f"Too many failed attempts. Wait {throttle.WINDOW_S // 60} minutes and try again.", code="throttled"
-            )
-        try:
-            cleaned = super().clean()
-        except ValidationError:
-            throttle.note_failure(address, name)
-            raise
-        throttle.forget(address, name)
-        return cleaned
-
-
-class SignIn(LoginView):
-    template_name = "accounts/login.html"
-    authentication_form = SignInForm
-    redirect_authenticated_user = True
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        no_admin = not User.objects.filter(is_superuser=True).exists()
-        return super().get_context_data(no_admin=no_admin, **kwargs)
-
-    def form_invalid(self, form: Any) -> HttpResponse:
-        response = super().form_invalid(form)
-        response.status_code = 429 if form.has_error("__all__", "throttled") else 200
-        return response
-
-
-class SignOut(LogoutView):
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """End the tokens that this person's open pages hold as well."""
-        if request.user.is_authenticated:
-            for token in AccessToken.objects.filter(owner=person(request), session=True, revoked_at=None):
-                token.revoke()
-        return super().post(request, *args, **kwargs)
+from registry.web.second_factor import browser_name, end_sessions, has_one
+from registry.web.sign_in import sign_in
 
 
 @method_decorator(signed_in, name="dispatch")
@@ -98,9 +56,8 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
             return show(request, "accounts/setup.html", status=404)
         form.instance.is_staff = form.instance.is_superuser = True
         user = form.save()
-        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
         messages.success(request, f"Welcome, {user}. You administer this hub.")
-        return redirect("home")
+        return sign_in(request, user)
     return show(request, "accounts/setup.html", {"form": form})
 
 
@@ -121,10 +78,34 @@ class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's fo
 
 @signed_in
 def account(request: HttpRequest) -> HttpResponse:
-    preferences = preferences_of(request)
+    """Preferences, and the way to what guards the account."""
+    user, preferences = person(request), preferences_of(request)
     form = PreferencesForm(request.POST or None, instance=preferences)
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, "Saved.")
         return redirect("account")
-    return show(request, "accounts/account.html", {"form": form, "preferences": preferences})
+    context = {
+        "form": form,
+        "preferences": preferences,
+        "has_second_factor": has_one(user),
+        "session_count": UserSession.objects.filter(user=user).count(),
+        "sign_on": settings.LLMHUB_OIDC_NAME if settings.SOCIALACCOUNT_PROVIDERS else "",
+    }
+    return show(request, "accounts/account.html", context)
+
+
+@signed_in
+def sessions(request: HttpRequest) -> HttpResponse:
+    """Where one is signed in; each can be ended, and all others at once."""
+    user = person(request)
+    rows = sorted(UserSession.objects.purge_and_list(user), key=lambda row: row.created_at, reverse=True)
+    here = request.session.session_key
+    if request.method == "POST":
+        wanted = request.POST.get("session", "")
+        ending = [row for row in rows if row.session_key != here and wanted in ("others", str(row.pk))]
+        end_sessions(ending, user, address_of(request))
+        messages.success(request, f"{len(ending)} session{'' if len(ending) == 1 else 's'} ended.")
+        return redirect("sessions")
+    listed = [{"row": row, "here": row.session_key == here, "what": browser_name(row.user_agent)} for row in rows]
+    return show(request, "accounts/sessions.html", {"sessions": listed})

@@ -1,41 +1,46 @@
-"""Slows down guessing of passwords: counts failed sign-ins by address and name in Django's cache.
+"""Slows down guessing of passwords and codes: failures by name and address, by code and person. Counts for all workers.
 
-The cache is per worker unless VALKEY_URL is set, so several workers allow as many times the failures.
+Names nobody has are counted like others, so that the count says nothing of who has an account.
 """
 
 from __future__ import annotations
 
-import hashlib
-
-from django.core.cache import cache
+from registry.access.rates import network_of, shared_rates
 
 WINDOW_S = 900
 MAX_FAILURES = 5  # of one name from one address
 MAX_FAILURES_OF_ADDRESS = 50  # of all names from one address
+MAX_WRONG_CODES = 5  # of one person, from wherever: a code has six digits
 
 
-def is_blocked(address: str, name: str) -> bool:
-    """Whether this address has failed too often, for this name or at all."""
-    return (cache.get(_key(address, name)) or 0) >= MAX_FAILURES or (
-        cache.get(_key(address)) or 0
-    ) >= MAX_FAILURES_OF_ADDRESS
+def take_try(address: str, name: str) -> int:
+    """Count a try at this name and answer 0, or answer the seconds until the next one. Exact for tries at once."""
+    rates = shared_rates()
+    return rates.wait_s(_key(address), MAX_FAILURES_OF_ADDRESS, WINDOW_S) or rates.take(
+        _key(address, name), MAX_FAILURES, WINDOW_S
+    )
 
 
-def note_failure(address: str, name: str) -> None:
-    for key in (_key(address, name), _key(address)):
-        if not cache.add(key, 1, WINDOW_S):
-            try:
-                cache.incr(key)
-            except ValueError:  # ran out between the two calls
-                cache.set(key, 1, WINDOW_S)
+def note_failure(address: str) -> None:
+    """A try of this address failed, at whatever name."""
+    shared_rates().note(_key(address), WINDOW_S)
 
 
 def forget(address: str, name: str) -> None:
     """A correct password clears the count of that name; the address keeps its own."""
-    cache.delete(_key(address, name))
+    shared_rates().forget(_key(address, name), WINDOW_S)
 
 
-def _key(address: str, name: str = "") -> str:
-    # Hashed: a name may hold characters that no cache key may, and no list of names stays in the cache.
-    text = f"{address}\n{name.strip().casefold()}"
-    return "sign-in:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def take_code_try(user: object) -> int:
+    """Count a try at this person's second factor and answer 0, or answer the seconds until the next one."""
+    return shared_rates().take(f"code/{user}", MAX_WRONG_CODES, WINDOW_S)
+
+
+def forget_code_tries(user: object) -> None:
+    shared_rates().forget(f"code/{user}", WINDOW_S)
+
+
+def _key(address: str, name: str | None = None) -> str:
+    # White space and case make no other name. Lone surrogates can't be hashed as they are.
+    text = "" if name is None else name.strip().casefold()
+    return f"sign-in/{network_of(address)}/{text.encode('utf-8', 'replace').decode()}/{name is not None}"

@@ -52,6 +52,13 @@ class TokenForm(forms.Form):
     tokens_per_minute = forms.IntegerField(required=False, min_value=1, max_value=1_000_000_000)
     concurrency = forms.IntegerField(label="Calls at once", required=False, min_value=1, max_value=10_000)
 
+    def narrow_to(self, scopes: frozenset[str]) -> None:
+        """Offer what the person may do, and no more."""
+        field = self.fields["scopes"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [(scope, SCOPE_LABELS.get(scope, scope)) for scope in SCOPES if scope in scopes]
+        field.initial = [scope for scope in default_scopes() if scope in scopes]
+
     def mint(self, owner: User) -> tuple[AccessToken, str]:
         """Make the token; answers the row and the plaintext, which exists nowhere else."""
         data = self.cleaned_data
@@ -74,6 +81,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
     """The list, and the form that makes one. The plaintext is in the answer to the form and in no other."""
     form = TokenForm(request.POST or None)
     context: dict[str, Any] = {}
+    form.narrow_to(person(request).scopes)
     if request.method == "POST" and form.is_valid():
         try:
             with transaction.atomic():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from registry.models import (
     EndpointPolicy,
     Experiment,
     HealthCheck,
+    Invitation,
     LLMModel,
     Message,
     ModelAccess,
@@ -29,6 +31,7 @@ from registry.models import (
     PresetEntry,
     PromptPack,
     Provider,
+    ProviderAccess,
     RateLimit,
     Route,
     RouteEntry,
@@ -51,6 +54,7 @@ RULES: dict[type[models.Model], tuple[set[str], set[str], tuple[set[str], set[st
     Credential: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
     LLMModel: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
     ModelPrice: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
+    ProviderAccess: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
     ModelAccess: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
     Preset: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
     PresetEntry: ({"alice"}, {"alice"}, (EVERYBODY, {"admin"})),
@@ -74,6 +78,7 @@ RULES: dict[type[models.Model], tuple[set[str], set[str], tuple[set[str], set[st
     UsageRollup: ({"alice", "admin"}, set(), ({"admin"}, set())),
     UsageDay: ({"alice", "admin"}, set(), ({"admin"}, set())),
     AuditEvent: ({"alice", "admin"}, set(), ({"admin"}, set())),
+    Invitation: ({"admin"}, {"admin"}, ({"admin"}, {"admin"})),
     EndpointPolicy: ({"admin"}, {"admin"}, ({"admin"}, {"admin"})),
 }
 
@@ -130,6 +135,8 @@ def make(kind: type[models.Model], owner: Any) -> models.Model:
         Credential: lambda: Credential.objects.create(provider=provider(), owner=owner),
         ModelPrice: lambda: ModelPrice.objects.create(model=model()),
         ModelAccess: lambda: ModelAccess.objects.create(model=model(), group=Group.objects.create(name="g")),
+        ProviderAccess: lambda: provider().access.create(group=Group.objects.create(name="g")),
+        Invitation: lambda: Invitation.make(invited_by=owner, note="n", rank="user", life=dt.timedelta(1))[0],
         Preset: lambda: Preset.objects.create(slug="s", name="s", module="chat", owner=owner),
         PresetEntry: lambda: PresetEntry.objects.create(preset=make(Preset, owner), position=1),
         PromptPack: lambda: PromptPack.objects.create(module="chat", owner=owner),
@@ -223,3 +230,27 @@ def test_usable_models_follow_ownership_groups_and_switches(people: dict[str, An
     assert found["charlie"] == {"open"}
     assert found["admin"] == {"open", "team's", "others'"}
     assert found["anonymous"] == found["inactive"] == found["inactive admin"] == set()
+
+
+def test_groups_alone_see_what_is_theirs_by_a_rule_of_the_model_or_its_provider(people: dict[str, Any]) -> None:
+    team, other = Group.objects.get(name="team"), Group.objects.create(name="other")
+    mine, theirs = (Provider.objects.create(slug=slug, name=slug, adapter="stub") for slug in ("mine", "theirs"))
+    ProviderAccess.objects.create(provider=mine, group=team)
+    ProviderAccess.objects.create(provider=theirs, group=other)
+    for provider in (mine, theirs):
+        LLMModel.objects.create(provider=provider, model_id="m", name=f"{provider.slug}/m")
+    both = LLMModel.objects.create(provider=mine, model_id="b", name="both")
+    ModelAccess.objects.create(model=both, group=other)
+    assert usable(people)["alice"] == usable(people)["bob"] == {"mine/m"}
+    assert usable(people)["charlie"] == set()
+    assert usable(people)["admin"] == {"mine/m", "theirs/m", "both"}
+    for name, slugs in {"alice": {"mine"}, "charlie": set(), "admin": {"mine", "theirs"}}.items():
+        assert set(Provider.objects.visible_to(people[name]).values_list("slug", flat=True)) == slugs
+
+
+def test_a_manager_sees_the_invitations_that_managers_may_make(people: dict[str, Any]) -> None:
+    people["bob"].give_rank("manager")
+    for rank in ("viewer", "user", "manager", "admin"):
+        Invitation.make(invited_by=people["admin"], note=rank, rank=rank, life=dt.timedelta(1))
+    assert {row.rank for row in Invitation.objects.visible_to(people["bob"])} == {"viewer", "user"}
+    assert Invitation.objects.visible_to(people["admin"]).count() == 4

@@ -9,6 +9,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
+from registry.access.rates import shared_rates
 from registry.models import Conversation, Credential, LLMModel, Message, ModelPrice, Provider
 
 PLANTED = "sk-planted-0123456789-never-shown-QRST"
@@ -17,6 +18,8 @@ PLANTED = "sk-planted-0123456789-never-shown-QRST"
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
     cache.clear()
+    shared_rates.cache_clear()
+    shared_rates().clear()
 
 
 def signed_in(user: Any) -> Client:

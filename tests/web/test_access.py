@@ -11,12 +11,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from registry.models import AccessToken, Conversation, Credential, Experiment, LLMModel, Provider, UsageRecord
+from registry.web import account_urls
 from registry.web.urls import urlpatterns
 from tests.web.conftest import PLANTED, signed_in
 
 OPEN = {"login", "setup", "logout"}
-ROUTES = {str(route.name) for route in urlpatterns}
-WITH_ROW = {str(route.name) for route in urlpatterns if "pk" in str(route.pattern)}
+# Accounts, people and service accounts are in the matrix of all routes (tests/matrix), with the roles that open them.
+ELSEWHERE = {str(route.name) for route in account_urls.urlpatterns} | {"sessions"}
+ELSEWHERE |= {str(route.name) for route in urlpatterns if str(route.pattern).startswith(("people/", "invitation/"))}
+ROUTES = {str(route.name) for route in urlpatterns} - ELSEWHERE
+WITH_ROW = {str(route.name) for route in urlpatterns if "pk" in str(route.pattern)} - ELSEWHERE
 PAGES = (
     "home", "playground", "conversations", "compare", "models", "model_options", "model_choose", "keys", "key_add",
     "tokens", "usage", "model", "experiment", "compare_results",

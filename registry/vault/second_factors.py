@@ -1,0 +1,39 @@
+"""Seals what authenticator apps and recovery codes are made from. allauth keeps the rows; it knows no row here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from registry.vault.keyring import keyring
+
+# allauth gives the text alone, so a ciphertext is bound to its column and not to its row.
+_BOUND_TO = b"mfa_authenticator/data"
+_KEPT_IN = ("secret", "seed")
+
+
+def seal_secret(plaintext: str) -> str:
+    return keyring().encrypt(plaintext, additional_data=_BOUND_TO)
+
+
+def open_secret(envelope: str) -> str:
+    """Raises DecryptError."""
+    return keyring().decrypt(envelope, additional_data=_BOUND_TO)
+
+
+def reseal_all() -> int:
+    """Seal what an older key sealed with the first one; answers how many. Raises DecryptError for a lost key."""
+    from allauth.mfa.models import Authenticator  # allauth's models load after the registry's
+
+    done = 0
+    for key in Authenticator.objects.values_list("pk", flat=True):
+        with transaction.atomic():
+            row: Any = Authenticator.objects.select_for_update().filter(pk=key).first()
+            stale = [name for name in _KEPT_IN if row and name in row.data and not keyring().is_current(row.data[name])]
+            for name in stale:
+                row.data[name] = seal_secret(open_secret(row.data[name]))
+            if stale:
+                row.save(update_fields=["data"])
+                done += 1
+    return done
