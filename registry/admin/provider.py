@@ -15,12 +15,12 @@ from django.utils.safestring import SafeString
 from adapters.errors import ConfigurationError
 from adapters.kinds import KINDS
 from registry.access import audit
-from registry.admin.base import RecordForm, RecordInline, note
+from registry.admin.base import RecordAdmin, RecordForm, RecordInline, note
 from registry.admin.credential import CredentialColumns
 from registry.admin.secret_fields import SecretFieldsMixin, first_shared_credential
 from registry.admin.test_connection import TestableAdmin
 from registry.catalog.environment import override_of
-from registry.models import Credential, Provider
+from registry.models import Credential, Provider, ProviderAccess
 
 
 class ProviderForm(SecretFieldsMixin, RecordForm):
@@ -148,3 +148,14 @@ class ProviderAdmin(TestableAdmin):
 
 
 _WHAT = {"URL": "Base URL", "KEY": "API key", "HEADERS": "Headers", "TIMEOUT": "Timeout"}
+
+
+@admin.register(ProviderAccess)
+class ProviderAccessAdmin(RecordAdmin):
+    """Groups that may use a provider; without one, everybody."""
+
+    list_display = ("provider", "group")
+    list_filter = ("group",)
+    list_select_related = ("provider", "group")
+    search_fields = ("provider__name", "group__name")
+    autocomplete_fields = ("provider", "group")

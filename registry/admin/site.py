@@ -21,9 +21,12 @@ from registry.models import Credential, CredentialState, HealthState, Provider, 
 
 # The first page's sections, in the order of use; what stands in none comes last.
 SECTIONS = (
-    ("Models", ("Provider", "Credential", "LLMModel", "ModelPrice", "ModelAccess")),
+    ("Models", ("Provider", "Credential", "LLMModel", "ModelPrice", "ModelAccess", "ProviderAccess")),
     ("Choice of a model", ("Preset", "PresetEntry", "Route", "RouteEntry", "PromptPack")),
-    ("People and access", ("User", "Group", "UserSettings", "AccessToken", "Budget", "RateLimit", "EndpointPolicy")),
+    (
+        "People and access",
+        ("User", "Invitation", "Group", "UserSettings", "AccessToken", "Budget", "RateLimit", "EndpointPolicy"),
+    ),
     ("Usage", ("UsageRecord", "UsageAttempt", "UsageRollup", "UsageDay", "BudgetLease")),
     (
         "Trail",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import UserChangeForm
@@ -13,10 +17,14 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 
 from registry.access import audit
-from registry.admin.base import RecordAdmin, note
-from registry.models import ModelAccess, RegistryChange, User, UserSettings
+from registry.admin.base import ReadOnlyAdmin, RecordAdmin, note
+from registry.models import Invitation, ModelAccess, RegistryChange, User, UserSettings
 
 admin.site.unregister(Group)
+# allauth's own rows hold secrets (an app's key, an issuer's), or say what the pages of people say better.
+for _model in (EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken, UserSession):
+    if admin.site.is_registered(_model):
+        admin.site.unregister(_model)
 
 
 class RankedPeople:
@@ -36,10 +44,14 @@ class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):  # type: ignore[type-a
         "last_name",
         "is_staff",
         "is_superuser",
+        "role",
+        "is_service",
         "is_active",
         "last_login",
     )
-    list_filter = ("is_staff", "is_superuser", "is_active", "groups")
+    list_filter = ("role", "is_service", "is_superuser", "is_active", "groups")
+    fieldsets = (*UserAdmin.fieldsets, ("Role", {"fields": ("role", "is_service", "sponsor")}))  # type: ignore[misc]
+    autocomplete_fields = ("sponsor",)
     search_fields = ("username", "first_name", "last_name", "email")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -49,7 +61,11 @@ class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):  # type: ignore[type-a
         return super().has_delete_permission(request, obj) and self.may_touch(request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        ranks = () if request.user.is_superuser else ("is_staff", "is_superuser", "groups", "user_permissions")
+        ranks = (
+            ()
+            if request.user.is_superuser
+            else ("is_staff", "is_superuser", "groups", "user_permissions", "role", "is_service", "sponsor")
+        )
         return (*ranks, "last_login", "date_joined")
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
@@ -99,3 +115,14 @@ class UserSettingsAdmin(RecordAdmin):
     list_select_related = ("user", "default_model")
     search_fields = ("user__username", "default_model__name")
     autocomplete_fields = ("user", "default_model")
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ReadOnlyAdmin):
+    """Made and withdrawn on the page of people, which alone can show a link."""
+
+    list_display = ("note", "rank", "invited_by", "expires_at", "accepted_by", "revoked_at")
+    list_filter = ("rank",)
+    list_select_related = ("invited_by", "accepted_by")
+    search_fields = ("note", "invited_by__username", "accepted_by__username")
+    exclude = ("digest",)

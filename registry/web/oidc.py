@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAu
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
@@ -29,6 +31,8 @@ from registry.catalog.endpoints import read_rules
 from registry.models import User
 from registry.web import invitations
 from registry.web.page import address_of
+
+log = logging.getLogger("llmhub.accounts")
 
 _TIMEOUTS: Final = Timeouts(connect_s=5, first_byte_s=10, idle_s=10, total_s=20)
 _MAX_ANSWER_BYTES: Final = 1024 * 1024
@@ -69,6 +73,10 @@ class OIDCAccounts(DefaultSocialAccountAdapter):
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: Mapping[str, Any]) -> Any:
         user = super().populate_user(request, sociallogin, data)
         user.is_staff = user.is_superuser = False
+        # Addresses are for reading alone: nobody signs in by one, so nobody else's is taken over or asked for again.
+        sociallogin.email_addresses = []
+        if user.email and User.objects.filter(email__iexact=user.email).exists():
+            user.email = ""
         return user
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> Any:
@@ -160,6 +168,10 @@ def _view(request: HttpRequest, provider_id: str, view: Any) -> HttpResponse:
         answer: HttpResponse = view.adapter_view(IssuerAdapter(request, provider_id))(request)
     except SocialApp.DoesNotExist:
         raise Http404 from None
+    except (OAuth2Error, requests.RequestException, KeyError, ValueError) as error:
+        log.warning("The OIDC issuer can't be used: %s", error if isinstance(error, requests.RequestException) else
+                    type(error).__name__)  # fmt: skip
+        return render(request, "socialaccount/authentication_error.html", status=502)
     return answer
 
 
