@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from django.db import transaction
 
-from registry.vault.keyring import keyring
+from registry.vault.keyring import DecryptError, keyring
 
 # allauth gives the text alone, so a ciphertext is bound to its column and not to its row.
 _BOUND_TO = b"mfa_authenticator/data"
@@ -22,18 +23,22 @@ def open_secret(envelope: str) -> str:
     return keyring().decrypt(envelope, additional_data=_BOUND_TO)
 
 
-def reseal_all() -> int:
-    """Seal what an older key sealed with the first one; answers how many. Raises DecryptError for a lost key."""
+def reseal_all() -> Counter[str]:
+    """Seal what an older key sealed with the first one; answers how many were rotated, and how many are lost."""
     from allauth.mfa.models import Authenticator  # allauth's models load after the registry's
 
-    done = 0
+    counts: Counter[str] = Counter()
     for key in Authenticator.objects.values_list("pk", flat=True):
         with transaction.atomic():
             row: Any = Authenticator.objects.select_for_update().filter(pk=key).first()
             stale = [name for name in _KEPT_IN if row and name in row.data and not keyring().is_current(row.data[name])]
-            for name in stale:
-                row.data[name] = seal_secret(open_secret(row.data[name]))
+            try:
+                for name in stale:
+                    row.data[name] = seal_secret(open_secret(row.data[name]))
+            except DecryptError:
+                counts["undecryptable"] += 1
+                continue
             if stale:
                 row.save(update_fields=["data"])
-                done += 1
-    return done
+                counts["rotated"] += 1
+    return counts

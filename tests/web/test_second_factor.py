@@ -94,8 +94,8 @@ def test_a_new_key_of_the_ring_seals_them_anew(alice: Any, settings: Any) -> Non
     secret, _ = guarded(alice)
     old = settings.LLMHUB_ENCRYPTION_KEYS
     settings.LLMHUB_ENCRYPTION_KEYS = f"new:{new_key()},{old}"
-    assert reseal_all() == 2
-    assert reseal_all() == 0
+    assert reseal_all() == {"rotated": 2}
+    assert reseal_all() == {}
     settings.LLMHUB_ENCRYPTION_KEYS = settings.LLMHUB_ENCRYPTION_KEYS.split(",")[0]
     assert isinstance(keyring(), KeyRing)
     assert open_secret(Authenticator.objects.get(type="totp").data["secret"]) == secret

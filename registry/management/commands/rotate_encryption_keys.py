@@ -16,6 +16,7 @@ from registry.models import Credential, CredentialSecret, CredentialState
 from registry.vault.fields import EncryptedTextField
 from registry.vault.keyring import ENVELOPE, DecryptError, keyring
 from registry.vault.row_security import MAINTENANCE, secrets_of
+from registry.vault.second_factors import reseal_all
 
 
 class Command(BaseCommand):
@@ -39,6 +40,7 @@ class Command(BaseCommand):
         counts: Counter[str] = Counter()
         for model, field in encrypted_columns():
             self.rotate_column(model, field, batch, counts)
+        counts.update(reseal_all())
         counts["recovered"] = recover_marked()
         audit.note(None, "rotate", CredentialSecret._meta.db_table, "all encrypted columns", {**told, **counts})
         self.stdout.write(
