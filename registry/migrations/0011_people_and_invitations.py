@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),
-        ("registry", "0008_audit_is_append_only"),
+        ("registry", "0010_token_rotation"),
     ]
 
     operations = [
