@@ -25,7 +25,8 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
             return self.none()
         return self if user.is_superuser else self.filter(rank__in=[Role.VIEWER, Role.USER])
 
-    editable_by = visible_to
+    def editable_by(self, user: Any) -> InvitationQuerySet:
+        return self.visible_to(user)
 
     def open(self) -> InvitationQuerySet:
         return self.filter(accepted_at=None, revoked_at=None, expires_at__gt=timezone.now())

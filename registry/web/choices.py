@@ -64,7 +64,7 @@ def usable_models(user: User) -> QuerySet[LLMModel]:
     """Models the person may use, with provider and present prices loaded, in the order they are shown."""
     now = timezone.now()
     prices = ModelPrice.objects.filter(effective_from__lte=now).order_by("-effective_from")
-    rows = LLMModel.objects.usable_by(user).select_related("provider")
+    rows: QuerySet[LLMModel] = LLMModel.objects.usable_by(user).select_related("provider")
     return rows.prefetch_related(Prefetch("prices", queryset=prices, to_attr="present_prices")).order_by(
         "provider__name", "name", "id"
     )

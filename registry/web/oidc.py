@@ -97,7 +97,7 @@ class IssuerClient(OAuth2Client):
     """Adds the nonce, which is made from the state: both belong to this browser's session alone."""
 
     def get_redirect_url(self, authorization_url: str, scope: Any, extra_params: dict[str, Any]) -> str:
-        return super().get_redirect_url(  # type: ignore[no-any-return]
+        return super().get_redirect_url(
             authorization_url, sorted(scope), {**extra_params, "nonce": nonce_of(self.state or "")}
         )
 
