@@ -18,13 +18,14 @@ COVERAGE_FLAGS = $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COV
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run install test lint types imports migrations test-sqlite \
-	test-postgres test-live test-faults ledger-proof coverage fuzz lock bench soak screenshots format
+	test-postgres test-live test-faults ledger-proof coverage fuzz fuzz-api lock bench soak screenshots format
 
 help:
 	@echo "make run          install, prepare and serve on http://127.0.0.1:$${PORT:-8000}"
 	@echo "make test         every check and test, on SQLite and on PostgreSQL"
 	@echo "make test-live    compile llama.cpp's server once (about four minutes) and test against it"
 	@echo "make fuzz         a million damaged streams through the decoders (an hour on two cores)"
+	@echo "make fuzz-api     a hundred thousand requests made from the API's schema, on both databases"
 	@echo "make test-faults  kills, outages and bad upstreams, those that take minutes too (docs/faults.md)"
 	@echo "make ledger-proof the ledger against the upstream's own count, under kills and outages"
 	@echo "make lint types imports migrations test-sqlite test-postgres coverage   parts of make test"
@@ -82,6 +83,11 @@ coverage:
 FUZZ_CASES ?= 1000000
 fuzz: install
 	$(VENV)/python -m tests.adapters.fuzz --cases $(FUZZ_CASES)
+
+# Cases from the API's own schema, on both databases: no 5xx, and the same status. About an hour.
+FUZZ_API_CASES ?= 100000
+fuzz-api: install
+	$(VENV)/python -W ignore -m tests.api.fuzz --cases $(FUZZ_API_CASES)
 
 test-live: install
 	@$(PYTHON) llmhub/bootstrap.py install --lock requirements-live.txt --venv $(LIVE_VENV) --compiles

@@ -26,5 +26,9 @@ from llmhub.dispatch import build_application  # noqa: E402
 from registry.gateway.app import application as lane_application  # noqa: E402
 
 application = build_application(
-    lane=lane_application, pages=django_application, max_body_bytes=settings.LLMHUB_MAX_BODY_BYTES
+    lane=lane_application,
+    pages=django_application,
+    max_body_bytes=settings.LLMHUB_MAX_BODY_BYTES,
+    body_timeout_s=settings.LLMHUB_BODY_TIMEOUT_S,
+    trusted_proxies=settings.LLMHUB_TRUSTED_PROXIES,
 )

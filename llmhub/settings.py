@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ LLMHUB_JOURNAL_DIR = env_path("LLMHUB_JOURNAL_DIR", DATA_DIR / "journal")
 LLMHUB_METRICS_DIR = DATA_DIR / "metrics"
 # Proxies whose X-Forwarded-For says where a request came from (addresses or networks); nobody else's is believed.
 LLMHUB_TRUSTED_PROXIES = env_list("LLMHUB_TRUSTED_PROXIES")
+try:
+    [ipaddress.ip_network(text, strict=False) for text in LLMHUB_TRUSTED_PROXIES]
+except ValueError:
+    raise ImproperlyConfigured("LLMHUB_TRUSTED_PROXIES takes addresses and networks, separated by commas.") from None
 # Requests a minute: one address's sign-ins, one person's tests and looks for models, one caller's REST.
 LLMHUB_SIGN_INS_PER_MINUTE = env_int("LLMHUB_SIGN_INS_PER_MINUTE", 30, minimum=1)
 LLMHUB_TESTS_PER_MINUTE = env_int("LLMHUB_TESTS_PER_MINUTE", 20, minimum=1)
@@ -91,6 +96,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "registry.access.rate_limits.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -67,3 +68,49 @@ async def test_a_chunked_body_over_the_limit_is_cut_off_and_refused() -> None:
 
 async def test_an_announced_body_over_the_limit_is_refused_unread() -> None:
     assert await call([b"x"], [(b"content-length", str(LIMIT + 1).encode())]) == (413, 0)
+
+
+async def test_a_body_that_trickles_is_given_up() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(event: dict[str, Any]) -> None:
+        sent.append(event)
+
+    async def pages(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+
+    application: Any = build_application(lane=pages, pages=pages, max_body_bytes=LIMIT, body_timeout_s=0.05)
+    await application({"type": "http", "path": "/", "headers": []}, receive, send)
+    assert sent[0]["status"] == 408
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "seen"),
+    [
+        ("192.0.2.1", ["203.0.113.9"], "192.0.2.1"),  # no proxy of ours: what it says is not believed
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["1.2.3.4, 203.0.113.9"], "203.0.113.9"),  # the first one the client wrote itself
+        ("10.0.0.1", ["1.2.3.4", "203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+        ("::ffff:10.0.0.1", ["2001:db8::1"], "2001:db8::1"),
+        ("10.0.0.1", ["nonsense"], "10.0.0.1"),
+        ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/v1/models"])
+async def test_a_forwarded_address_is_believed_of_trusted_proxies_alone(
+    path: str, peer: str, forwarded: list[str], seen: str
+) -> None:
+    found: list[Any] = []
+
+    async def face(scope: Any, receive: Any, send: Any) -> None:
+        found.append(scope["client"])
+
+    application: Any = build_application(lane=face, pages=face, max_body_bytes=LIMIT, trusted_proxies=["10.0.0.0/8"])
+    headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
+    await application({"type": "http", "path": path, "client": (peer, 1), "headers": headers}, None, None)
+    assert found[0][0] == seen
