@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from adapters.create import adapter_from_config, codec_for, create_adapter
     from adapters.egress import EgressPolicy, EgressRule, origin_of
     from adapters.errors import LLMError
-    from adapters.httpx_transport import AiohttpTransport
+    from adapters.httpx_transport import CheckedTransport
     from adapters.kinds import KINDS
     from adapters.transport import Transport
     from adapters.types import ChatRequest, ChatResponse, ChatResult, Message, StreamEvent, Target, Timeouts, Usage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "Adapter",
-    "AiohttpTransport",
+    "CheckedTransport",
     "ChatRequest",
     "ChatResponse",
     "ChatResult",
@@ -45,7 +45,7 @@ __all__ = [
 _MODULES = {
     "KINDS": "kinds",
     "Adapter": "adapter",
-    "AiohttpTransport": "httpx_transport",
+    "CheckedTransport": "httpx_transport",
     "ConnectionReport": "adapter",
     "EgressPolicy": "egress",
     "EgressRule": "egress",

@@ -20,14 +20,14 @@ from adapters.errors import (
 from adapters.transport import StreamedResponse, Transport
 from adapters.types import Timeouts, WireRequest
 
-__all__ = ["AiohttpTransport"]
+__all__ = ["CheckedTransport"]
 
 # httpx writes these itself; the transport below sets its own.
 _LEFT_OUT = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "cookie"})
 
 
-class AiohttpTransport(httpx.AsyncBaseTransport):
-    """`httpx.AsyncClient(transport=AiohttpTransport(policy=...))`: the same egress rules, deadlines and caps.
+class CheckedTransport(httpx.AsyncBaseTransport):
+    """`httpx.AsyncClient(transport=CheckedTransport(policy=...))`: the same egress rules, deadlines and caps.
 
     httpx's own timeouts set connect, first byte and idle; `total_s` bounds the whole. Errors come as httpx's.
     """

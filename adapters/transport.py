@@ -1,8 +1,7 @@
 """The one way out to the network: sends wire requests, holds deadlines and caps, closes at once. Knows no dialect.
 
-aiohttp does the HTTP; what its defaults would do to a gateway is turned off: no cookie jar, no redirects, no proxies
-from the environment, no decompression, no second reading of the URL, and literal addresses are checked like names.
-Connections are pooled per event loop and policy, so that no caller rides on a connection another policy opened.
+No redirects, no cookies, no proxies from the environment, no second reading of a URL. Connections are pooled per event
+loop and policy, so that no caller rides on a connection another policy opened.
 """
 
 from __future__ import annotations
@@ -12,22 +11,13 @@ import logging
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
-
-from adapters.connections import Pools, Resolver, TooManyInformational
+from adapters.connections import Pool, Pools, Resolver
 from adapters.egress import EgressPolicy, ParsedOrigin
-from adapters.errors import (
-    ConfigurationError,
-    LLMError,
-    UpstreamConnectionError,
-    UpstreamProtocolError,
-    UpstreamTimeoutError,
-)
+from adapters.errors import UpstreamProtocolError, UpstreamTimeoutError
+from adapters.http1 import Connection, build_head
 from adapters.loop_thread import run_sync
 from adapters.types import Timeouts, WireRequest, WireResponse
 
@@ -38,26 +28,6 @@ log = logging.getLogger("llmhub.transport")
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 _INFLATE_BYTES: Final = 1024 * 1024
 
-# Set here or by aiohttp alone: another value would change where a request ends, whose it is, or what comes back.
-_RESERVED_HEADERS: Final = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "cookie",
-        "expect",
-        "forwarded",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-real-ip",
-    }
-)
-_RESERVED_PREFIXES: Final = ("proxy-", "x-forwarded-")
-
 T = TypeVar("T")
 
 
@@ -65,29 +35,32 @@ class StreamedResponse:
     """An answer whose body is still arriving. Closing it before its end closes the upstream's socket at once."""
 
     __slots__ = (
-        "_body",
+        "_connection",
         "_first_byte_at",
         "_inflate",
         "_left",
-        "_response",
+        "_pool",
         "_timeouts",
         "_total_at",
         "headers",
         "status",
     )
 
-    def __init__(self, response: aiohttp.ClientResponse, timeouts: Timeouts, started_at: float, max_bytes: int) -> None:
-        self._response = response
-        self._body = response.content
+    def __init__(
+        self, connection: Connection, pool: Pool, timeouts: Timeouts, started_at: float, max_bytes: int
+    ) -> None:
+        self._connection: Connection | None = connection
+        self._pool = pool
         self._timeouts = timeouts
         self._first_byte_at = started_at + timeouts.first_byte_s
         self._total_at = started_at + timeouts.total_s
         self._left = max_bytes
-        self.status: int = response.status
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        self.status = connection.status
+        headers = connection.headers
         headers.pop("set-cookie", None)  # a provider's cookie is nobody's business but its own
         self.headers: Mapping[str, str] = headers
-        self._inflate = _inflater(self.headers.get("content-encoding"))
+        encoding = headers.get("content-encoding")
+        self._inflate = None if encoding is None else _inflater(encoding)
 
     async def aiter_bytes(self) -> AsyncIterator[bytes]:
         """Yield the body's bytes as they arrive, never an empty piece.
@@ -96,42 +69,39 @@ class StreamedResponse:
         readable), UpstreamConnectionError (reset).
         """
         loop = asyncio.get_running_loop()
-        body = self._body
+        connection = self._connection
+        assert connection is not None
         deadline, waited_for = self._first_byte_at, "its first byte"
         while True:
-            try:
-                # Only a real wait pays for a timer; bytes that are there already are taken without one.
-                chunk = _take_all(body)
-                if not chunk:
-                    if body.at_eof():
-                        break
-                    async with asyncio.timeout_at(min(deadline, self._total_at)):
-                        chunk = await body.readany()
-            except TimeoutError:
-                raise _timed_out(waited_for, self._total_at <= deadline) from None
-            except aiohttp.ClientError as error:
-                raise _broken_body(error) from None
-            now = loop.time()
-            if now > self._total_at:
-                raise _timed_out(waited_for, True)
-            deadline, waited_for = now + self._timeouts.idle_s, "more of its answer"
-            if not chunk:
-                continue
-            if self._inflate is None:
-                self._count(chunk)
-                yield chunk
+            chunk = connection.take()
+            if chunk:
+                now = loop.time()
+                if now > self._total_at:
+                    raise _timed_out(waited_for, True)
+                deadline, waited_for = now + self._timeouts.idle_s, "more of its answer"
+                if self._inflate is None:
+                    self._count(chunk)
+                    yield chunk
+                else:
+                    for piece in self._inflated(chunk):
+                        yield piece
+            elif connection.complete:
+                break
+            elif connection.error is not None:
+                raise connection.error
             else:
-                for piece in self._inflated(chunk):
-                    yield piece
+                try:
+                    await connection.wait(min(deadline, self._total_at))
+                except TimeoutError:
+                    raise _timed_out(waited_for, self._total_at <= deadline) from None
         if self._inflate is not None and not self._inflate.eof:
             raise UpstreamProtocolError("the provider's compressed answer ended before it was complete")
 
     async def aread(self) -> bytes:
         """Read the whole body."""
-        if (
-            self._inflate is None and self._body.is_eof() and self._body.exception() is None
-        ):  # it came with the headers, as most short answers do
-            whole = self._body.read_nowait()
+        connection = self._connection
+        if connection is not None and connection.complete and self._inflate is None:
+            whole = connection.take()  # it came with the headers, as most short answers do
             self._count(whole)
             return whole
         pieces = [piece async for piece in self.aiter_bytes()]
@@ -139,7 +109,9 @@ class StreamedResponse:
 
     def close(self) -> None:
         """Close the upstream's socket, unless the body was read to its end: then the connection is kept."""
-        self._response.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(connection)
 
     def _count(self, chunk: bytes) -> None:
         self._left -= len(chunk)
@@ -221,59 +193,43 @@ class Transport:
         loop = asyncio.get_running_loop()
         started_at = loop.time()
         pool = self._pools.get(loop, policy)
-        url, parsed = pool.checked(request.url)
-        _check_header_names(tuple(request.headers))
+        place = pool.checked(request.url)
+        body = request.body
+        length = len(body) if body or request.method != "GET" else None
+        head = build_head(request.method + place.line, request.headers, length)
         deadline = started_at + min(timeouts.first_byte_s, timeouts.total_s)
+        connection = pool.idle(place.origin)
         try:
-            async with asyncio.timeout_at(deadline):
-                response = await pool.request(request, url, timeouts.connect_s)
-        except LLMError:
-            raise
-        except aiohttp.ConnectionTimeoutError:
-            raise UpstreamTimeoutError("the provider could not be connected to in time") from None
+            if connection is None:
+                async with asyncio.timeout_at(deadline):
+                    connection = await pool.connect(place.origin, timeouts.connect_s)
+            connection.send(head, body)
+            while not connection.status:
+                await connection.wait(deadline)
+                if connection.error is not None and not connection.status:
+                    raise connection.error
+            if log.isEnabledFor(logging.DEBUG):
+                _log(request, place.parsed, connection.status, loop.time() - started_at)
+            if 300 <= connection.status < 400:
+                raise UpstreamProtocolError(
+                    "the provider answered with a redirect, which is never followed",
+                    upstream_status=connection.status,
+                    retryable=False,
+                )
+            return StreamedResponse(connection, pool, timeouts, started_at, self._max_body_bytes)
         except TimeoutError:
+            if connection is not None:
+                connection.abort()
             raise _timed_out("its first byte", timeouts.total_s <= timeouts.first_byte_s) from None
-        except (aiohttp.ClientError, HttpProcessingError, TooManyInformational, OSError) as error:
-            raise _unanswered(error) from None
-        except ValueError:
-            raise ConfigurationError("a header holds characters that HTTP does not allow") from None
-        if log.isEnabledFor(logging.DEBUG):
-            _log(request, parsed, response.status, loop.time() - started_at)
-        if 300 <= response.status < 400:
-            response.close()
-            raise UpstreamProtocolError(
-                "the provider answered with a redirect, which is never followed",
-                upstream_status=response.status,
-                retryable=False,
-            )
-        try:
-            return StreamedResponse(response, timeouts, started_at, self._max_body_bytes)
-        except LLMError:
-            response.close()
+        except BaseException:
+            if connection is not None:
+                connection.abort()
             raise
 
 
-def _take_all(body: aiohttp.StreamReader) -> bytes:
-    """The bytes that have arrived. aiohttp keeps HTTP chunks apart, and takes as long for one as for all of them."""
-    pieces = body._buffer
-    if len(pieces) > 1 and not body._buffer_offset:
-        joined = b"".join(pieces)
-        pieces.clear()
-        pieces.append(joined)
-    return body.read_nowait()
-
-
-@lru_cache(maxsize=1024)  # calls to one provider bear the same names
-def _check_header_names(names: tuple[str, ...]) -> None:
-    for name in names:
-        lowered = name.lower()
-        if lowered in _RESERVED_HEADERS or lowered.startswith(_RESERVED_PREFIXES):
-            raise ConfigurationError(f"the header {lowered!r} can't be set")
-
-
-def _inflater(encoding: str | None) -> zlib._Decompress | None:
+def _inflater(encoding: str) -> zlib._Decompress | None:
     """A decoder for an encoding that was not asked for; chains and other encodings are refused."""
-    match (encoding or "identity").strip().lower():
+    match encoding.strip().lower():
         case "identity" | "":
             return None
         case "gzip" | "x-gzip":
@@ -287,26 +243,6 @@ def _timed_out(waited_for: str, total: bool) -> UpstreamTimeoutError:
     if total:
         return UpstreamTimeoutError("the provider's answer took longer than the call may take")
     return UpstreamTimeoutError(f"the provider did not send {waited_for} in time")
-
-
-def _broken_body(error: aiohttp.ClientError) -> LLMError:
-    """Name why a body could not be read to its end; nothing of the upstream's text is repeated."""
-    if isinstance(error, aiohttp.ClientOSError) or "ConnectionResetError" in str(error):
-        return UpstreamConnectionError("the provider's connection broke in the middle of its answer")
-    return UpstreamProtocolError("the provider's answer ended before it was complete, or can't be read")
-
-
-def _unanswered(error: Exception) -> LLMError:
-    """Name why no answer came; the order is from the special to the general."""
-    match error:
-        case aiohttp.ClientSSLError():
-            return UpstreamConnectionError("the provider's TLS certificate or handshake was not accepted")
-        case aiohttp.ClientConnectorError():
-            return UpstreamConnectionError("the provider refused the connection or is not reachable")
-        case aiohttp.ClientResponseError() | HttpProcessingError() | TooManyInformational():
-            return UpstreamProtocolError("the provider's answer is not readable HTTP")
-        case _:
-            return UpstreamConnectionError("the provider closed the connection without an answer")
 
 
 def _log(request: WireRequest, parsed: ParsedOrigin, status: int, seconds: float) -> None:

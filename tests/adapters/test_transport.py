@@ -11,7 +11,7 @@ import pytest
 
 from adapters.egress import EgressPolicy
 from adapters.errors import ConfigurationError, EgressDeniedError, UpstreamConnectionError, UpstreamProtocolError
-from adapters.httpx_transport import AiohttpTransport
+from adapters.httpx_transport import CheckedTransport
 from adapters.transport import Transport
 from adapters.types import Timeouts, WireRequest
 from tests.upstream import Upstream, answer, chunked, json_answer, redirect, set_cookie, sse
@@ -226,7 +226,7 @@ def test_connections_close_with_their_loop_and_the_transport_works_on_the_next(u
 async def test_an_httpx_client_goes_through_the_same_rules(upstream: Upstream) -> None:
     upstream.on("POST", "/v1", json_answer({"ok": 1}))
     upstream.on("GET", "/s", chunked(b"a", b"b"))
-    async with httpx.AsyncClient(transport=AiohttpTransport(policy=LOCAL)) as client:
+    async with httpx.AsyncClient(transport=CheckedTransport(policy=LOCAL)) as client:
         assert (await client.post(upstream.base_url + "/v1", json={"a": 1})).json() == {"ok": 1}
         async with client.stream("GET", upstream.base_url + "/s") as response:
             assert b"".join([chunk async for chunk in response.aiter_bytes()]) == b"ab"
