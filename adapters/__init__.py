@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "Adapter",
-    "CheckedTransport",
     "ChatRequest",
     "ChatResponse",
     "ChatResult",
+    "CheckedTransport",
     "ConnectionReport",
     "EgressPolicy",
     "EgressRule",

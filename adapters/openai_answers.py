@@ -59,6 +59,7 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
 _BROKEN = frozenset({"error", "insufficient_system_resource", "abort", "aborted"})
 
 _METADATA_FIELDS = ("extra_content",)  # of a tool call: Gemini's signature on its compatible endpoint
+_PLAIN_MESSAGE = frozenset({"role", "content", "refusal"})  # a text and nothing else: most answers
 _KNOWN_TOP = frozenset({"id", "object", "created", "model", "choices", "usage"})
 
 
@@ -179,6 +180,8 @@ def _read_choice(raw: Mapping[str, Any], position: int, target: Target) -> Choic
 
 
 def _read_parts(message: Mapping[str, Any], target: Target) -> tuple[Part, ...]:
+    if message.keys() <= _PLAIN_MESSAGE and isinstance(message.get("content"), str) and not message.get("refusal"):
+        return (TextPart(text=message["content"]),) if message["content"] else ()
     parts: list[Part] = []
     text, thoughts = _split_content(message.get("content"))
     reasoning, _ = _reasoning(message, target.profile.reasoning_fields, None)

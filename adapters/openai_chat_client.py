@@ -6,7 +6,7 @@ dialect. Wrong types are refused with the field's name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from adapters.base import ClientCodec, ClientRequest, StreamEncoder
@@ -33,6 +33,26 @@ __all__ = ["OpenAIChatClientCodec"]
 _LARGEST_INT = 2**31 - 1
 _LARGEST_SEED = 2**63 - 1
 
+# Fields that are one plain value and bear the same name in a canonical request, but for the two limits; most requests
+# name two or three, and only those are read.
+_SIMPLE: Mapping[str, Callable[[Fields, str], Any]] = {
+    "max_completion_tokens": lambda fields, name: fields.integer(name, 1, _LARGEST_INT),
+    "max_tokens": lambda fields, name: fields.integer(name, 1, _LARGEST_INT),
+    "parallel_tool_calls": Fields.flag,
+    "temperature": lambda fields, name: fields.number(name, 0, 2),
+    "top_p": lambda fields, name: fields.number(name, 0, 1),
+    "top_k": lambda fields, name: fields.integer(name, -1, _LARGEST_INT),
+    "presence_penalty": lambda fields, name: fields.number(name, -2, 2),
+    "frequency_penalty": lambda fields, name: fields.number(name, -2, 2),
+    "logprobs": Fields.flag,
+    "top_logprobs": lambda fields, name: fields.integer(name, 0, 20),
+    "n": lambda fields, name: fields.integer(name, 1, 128),
+    "seed": lambda fields, name: fields.integer(name, -_LARGEST_SEED, _LARGEST_SEED),
+    "verbosity": lambda fields, name: fields.text(name, longest=32),
+    "user": lambda fields, name: fields.text(name, longest=512),
+    "service_tier": lambda fields, name: fields.text(name, longest=64),
+}
+
 
 class OpenAIChatClientCodec(ClientCodec):
     """POST /v1/chat/completions as OpenAI's SDKs and their many imitators use it."""
@@ -50,34 +70,25 @@ class OpenAIChatClientCodec(ClientCodec):
             extra["stream_options"] = other_options
         messages = parse_messages(fields.take("messages"))
         tools = _parse_tools(fields, extra)
-        max_output_tokens = fields.integer("max_completion_tokens", 1, _LARGEST_INT)
-        older_limit = fields.integer("max_tokens", 1, _LARGEST_INT)
+        said: dict[str, Any] = {}
+        for name in body:
+            if (read := _SIMPLE.get(name)) is not None:
+                said[name] = read(fields, name)
+        newer_limit, older_limit = said.pop("max_completion_tokens", None), said.pop("max_tokens", None)
         request = ChatRequest(
             messages=messages,
             tools=tools,
             tool_choice=_parse_tool_choice(fields, extra),
-            parallel_tool_calls=fields.flag("parallel_tool_calls"),
             response_format=_parse_format(fields),
-            max_output_tokens=max_output_tokens if max_output_tokens is not None else older_limit,
-            temperature=fields.number("temperature", 0, 2),
-            top_p=fields.number("top_p", 0, 1),
-            top_k=fields.integer("top_k", -1, _LARGEST_INT),
-            presence_penalty=fields.number("presence_penalty", -2, 2),
-            frequency_penalty=fields.number("frequency_penalty", -2, 2),
+            max_output_tokens=older_limit if newer_limit is None else newer_limit,
             logit_bias=_parse_logit_bias(fields),
-            logprobs=fields.flag("logprobs"),
-            top_logprobs=fields.integer("top_logprobs", 0, 20),
-            n=fields.integer("n", 1, 128),
-            seed=fields.integer("seed", -_LARGEST_SEED, _LARGEST_SEED),
             stop=_parse_stop(fields),
             reasoning_effort=_parse_effort(fields, extra),
-            verbosity=fields.text("verbosity", longest=32),
-            user=fields.text("user", longest=512),
             metadata=_parse_metadata(fields),
-            service_tier=fields.text("service_tier", longest=64),
             include_usage=include_usage,
             extra={**fields.rest(), **extra},
             dialect=DIALECT,
+            **said,
         )
         return ClientRequest(model=model or None, stream=stream, request=request)
 

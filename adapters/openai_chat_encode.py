@@ -19,6 +19,7 @@ from adapters.types import (
     Choice,
     Finished,
     ImagePart,
+    Part,
     ReasoningDelta,
     ReasoningPart,
     RefusalDelta,
@@ -63,11 +64,22 @@ def encode_response(response: ChatResponse, *, request_id: str, model: str) -> d
 
 
 def _encode_choice(choice: Choice) -> dict[str, Any]:
-    texts = [part for part in choice.parts if isinstance(part, TextPart)]
-    refusals = [part.text for part in choice.parts if isinstance(part, RefusalPart)]
-    thoughts = [part for part in choice.parts if isinstance(part, ReasoningPart)]
-    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
-    images = [part for part in choice.parts if isinstance(part, ImagePart)]
+    return {
+        "index": choice.index,
+        "message": _encode_message(choice.parts),
+        "logprobs": choice.logprobs,
+        "finish_reason": _FINISH.get(choice.finish_reason, choice.finish_reason),
+    }
+
+
+def _encode_message(parts: tuple[Part, ...]) -> dict[str, Any]:
+    if len(parts) == 1 and type(parts[0]) is TextPart and not parts[0].provider_metadata:  # most answers
+        return {"role": "assistant", "content": parts[0].text, "refusal": None}
+    texts = [part for part in parts if isinstance(part, TextPart)]
+    refusals = [part.text for part in parts if isinstance(part, RefusalPart)]
+    thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    images = [part for part in parts if isinstance(part, ImagePart)]
     message: dict[str, Any] = {
         "role": "assistant",
         "content": "".join(part.text for part in texts) if texts else None,
@@ -88,18 +100,13 @@ def _encode_choice(choice: Choice) -> dict[str, Any]:
             {"type": "image_url", "image_url": {"url": part.url or data_url(part.data or b"", part.media_type or "")}}
             for part in images
         ]
-    for part in choice.parts:
+    for part in parts:
         if isinstance(part, AudioPart):
             message["audio"] = {
                 **part.provider_metadata.get(DIALECT, {}).get("audio", {}),
                 "data": data_url(part.data, "").partition(",")[2],
             }
-    return {
-        "index": choice.index,
-        "message": message,
-        "logprobs": choice.logprobs,
-        "finish_reason": _FINISH.get(choice.finish_reason, choice.finish_reason),
-    }
+    return message
 
 
 def _encode_call(call: ToolCall) -> dict[str, Any]:

@@ -34,6 +34,7 @@ HUB_FORMAT: Final = "llmhub-v1"
 _VENDORS: Final = frozenset({*get_args(Dialect), "anthropic", "gemini"}) - {DIALECT}
 # Clients send whole answers back; these fields of an answer mean nothing in a request.
 _ECHOED: Final = ("annotations", "provider_specific_fields", "object")
+_PLAIN: Final = ("user", "system")
 
 
 def parse_messages(raw: Any) -> tuple[Message, ...]:
@@ -41,6 +42,11 @@ def parse_messages(raw: Any) -> tuple[Message, ...]:
         refuse("messages", "is required and must be a list with at least one message.")
     messages: list[Message] = []
     for n, item in enumerate(raw):
+        if type(item) is dict and len(item) == 2 and type(item.get("content")) is str and item.get("role") in _PLAIN:
+            # Most of what anybody sends: a role and a text.
+            parts = (TextPart(text=checked_text(item["content"], f"messages[{n}].content")),)
+            messages.append(Message(role=item["role"], parts=parts))
+            continue
         messages.append(_parse_message(Fields(item, f"messages[{n}]"), n, messages))
     return tuple(messages)
 

@@ -56,6 +56,9 @@ def find_usage(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
+_PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+
+
 def parse_usage(raw: Mapping[str, Any]) -> Usage:
     """Read a usage object; never raises. Takes chat's names and those of the images API (input_tokens)."""
     prompt_details = _details(raw, "prompt_tokens_details", "input_tokens_details")
@@ -66,6 +69,8 @@ def parse_usage(raw: Mapping[str, Any]) -> Usage:
     reasoning = _first_count(completion_details, "reasoning_tokens")
     if reasoning is None:
         reasoning = _first_count(raw, "reasoning_tokens")
+    if raw.keys() <= _PLAIN and prompt is not None and completion is not None and (total or 0) <= prompt + completion:
+        return Usage(input_tokens=prompt, output_tokens=completion, raw=raw)
     if prompt is not None and completion is not None and total is not None and total > prompt + completion:
         # xAI leaves reasoning out of completion_tokens, Gemini's compatible endpoint names it nowhere else
         # (recordings of 2025 and 2026); both bill it as output.

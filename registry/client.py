@@ -34,9 +34,10 @@ from registry.results import CallResult, EmbeddingResult, ImageResult, TokenCoun
 from registry.routing.fill import filled, needs_of
 from registry.routing.guard import Guard
 from registry.routing.health import Health
+from registry.routing.known_names import KnownNames
 from registry.routing.refusal import NoCandidateError as NoCandidateError
 from registry.routing.refusal import missed, refusal
-from registry.routing.resolve import Ask, Candidate, Catalogue, Gate, PlainCatalogue, Resolution, resolve
+from registry.routing.resolve import Ask, Candidate, Catalogue, Gate, PlainCatalogue, Resolution
 from registry.routing.tries import Tries
 from registry.tool_rounds import ToolHandler, with_results
 from registry.usage.call import CallRecord, turn_of
@@ -71,6 +72,7 @@ class DynamicLLMClient:
         self.guard = limits if isinstance(limits, Guard) else None
         self.tries = Tries(self.health, self._adapter, self.guard)
         self.gates: tuple[Gate, ...] = (self.health.gate, *((limits.gate,) if isinstance(limits, Guard) else limits))
+        self._names = KnownNames(self.gates, self.health.answer_ms)
         self.transport = transport or shared_transport()
         self.keys = keys or _keys_of(registry)
         self.principal = principal or Principal(user_id=getattr(registry, "user_id", None))
@@ -302,7 +304,7 @@ class DynamicLLMClient:
         return self.catalogue
 
     def _resolve(self, ask: Ask, principal: Principal) -> Resolution:
-        return resolve(self._catalogue(), ask, principal, gates=self.gates, speed=self.health.answer_ms)
+        return self._names.resolve(self._catalogue(), ask, principal)
 
     async def resolve_fresh(self, ask: Ask, principal: Principal) -> Resolution:
         """Resolve; when a name is not found, once more after the registry has caught up with its database."""

@@ -67,6 +67,11 @@ class Snapshot:
         """Seconds since the database was last read; infinite before the first load."""
         return time.monotonic() - self.fresh_at
 
+    @property
+    def version(self) -> tuple[int, float]:
+        """Another one whenever anything that is read here may have changed."""
+        return (self.sequence, self.loaded_at)
+
     def named(self, name: str, owner_id: Hashable | None) -> list[LLMEntry]:
         found = self.index.named(name, owner_id)
         return found or self._announced(name, owner_id)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from adapters.errors import InvalidRequestError, LLMError
 from adapters.types import ChatRequest, Dialect
 from registry.access.principals import Principal
-from registry.gateway.http import Answer, Request
+from registry.gateway.http import Answer, Request, header_safe
 from registry.gateway.worker import Worker
 from registry.models import Conversation
 from registry.routing.fill import needs_of
@@ -111,9 +112,15 @@ async def ask_of(
 
 def name_candidate(answer: Answer, candidate: Candidate, attempts: int, more: Iterable[tuple[str, str]] = ()) -> None:
     """Say in headers who answers, whose key pays, at which attempt, and how the caller's limits stand (`more`)."""
-    for name, value in more:
-        answer.set(name, value)
-    answer.set("x-llmhub-model", candidate.entry.name)
-    answer.set("x-llmhub-provider", candidate.provider.slug)
-    answer.set("x-llmhub-credential-scope", candidate.scope)
-    answer.set("x-llmhub-attempts", str(attempts))
+    answer.add([(name.encode(), value.encode()) for name, value in more])
+    answer.add(_names_of(candidate.entry.name, candidate.provider.slug, candidate.scope, attempts))
+
+
+@lru_cache(maxsize=2048)
+def _names_of(model: str, provider: str, scope: str, attempts: int) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"x-llmhub-model", header_safe(model)),
+        (b"x-llmhub-provider", header_safe(provider)),
+        (b"x-llmhub-credential-scope", header_safe(scope)),
+        (b"x-llmhub-attempts", b"%d" % attempts),
+    )

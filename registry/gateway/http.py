@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,6 +19,7 @@ EVENT_STREAM = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
+WATCH_AFTER_S = 0.05  # of the 200 ms within which a call whose client left is ended
 
 
 class ClientGone(Exception):
@@ -128,6 +129,10 @@ class Answer:
         """Add a header; what no header may hold is left out of the value."""
         self.headers.append((name.encode(), header_safe(value)))
 
+    def add(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Headers that are bytes already."""
+        self.headers += pairs
+
     async def json(self, status: int, body: Any) -> None:
         await self.encoded(status, orjson.dumps(body))
 
@@ -173,21 +178,12 @@ async def unless_gone(request: Request, work: Any) -> Any:
     here = asyncio.current_task()
     assert here is not None
     open_calls.tasks.add(here)
-    watch = asyncio.ensure_future(request.gone())
-    gone = over = False
-
-    def leave(_: object) -> None:
-        nonlocal gone
-        if not over and not watch.cancelled():
-            gone = True
-            here.cancel()
-
-    watch.add_done_callback(leave)
+    watch = _Watch(request, here)
     try:
         return await work
     except asyncio.CancelledError:
         # Cancelled by the client's leaving alone: somebody else's cancelling goes on upward.
-        if gone and here.uncancel() == 0:
+        if watch.gone and here.uncancel() == 0:
             raise ClientGone from None
         if open_calls.is_cut(here) and here.uncancel() == 0:
             raise ShuttingDown from None
@@ -195,5 +191,32 @@ async def unless_gone(request: Request, work: Any) -> Any:
     finally:
         open_calls.tasks.discard(here)
         open_calls.cut.discard(here)
-        over = True  # the callback may be on its way already
-        watch.cancel()
+        watch.end()
+
+
+class _Watch:
+    """Cancels a call when its client leaves. Looks only after a moment: a call that is over by then needs no watch."""
+
+    __slots__ = ("_call", "_over", "_request", "_timer", "_watching", "gone")
+
+    def __init__(self, request: Request, call: asyncio.Task[Any]) -> None:
+        self._request = request
+        self._call = call
+        self._over = self.gone = False
+        self._watching: asyncio.Future[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin)
+
+    def _begin(self) -> None:
+        self._watching = asyncio.ensure_future(self._request.gone())
+        self._watching.add_done_callback(self._leave)
+
+    def _leave(self, watching: asyncio.Future[None]) -> None:
+        if not self._over and not watching.cancelled():
+            self.gone = True
+            self._call.cancel()
+
+    def end(self) -> None:
+        self._over = True  # the callback may be on its way already
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()

@@ -122,7 +122,8 @@ class Worker:
         """Run what reads the database. Raises Unavailable when it can't be read, never an answer about a token."""
         loop = asyncio.get_running_loop()
         try:
-            return await asyncio.wait_for(loop.run_in_executor(self._threads, _with_connection, work, args), 5)
+            async with asyncio.timeout(5):
+                return await loop.run_in_executor(self._threads, _with_connection, work, args)
         except (DatabaseError, TimeoutError) as error:
             raise Unavailable("The hub's database can't be reached.", retry_after_s=2) from error
 

@@ -19,8 +19,24 @@ TOKENS_AN_IMAGE = 8000
 AnyRequest = ChatRequest | EmbeddingRequest | ImageRequest
 
 
+class _Counted:
+    """What was counted last: a call is counted for its limits and, with no pause between, for its budgets."""
+
+    last: tuple[AnyRequest | None, int] = (None, 0)  # one value, so that threads can't mix two calls
+
+
 def sent_tokens(request: AnyRequest) -> int:
     """About how many tokens go in."""
+    counted, tokens = _Counted.last
+    if counted is request:
+        _Counted.last = (None, 0)  # asked for a second time is asked for the last time: keep nobody's text
+        return tokens
+    tokens = _count(request)
+    _Counted.last = (request, tokens)
+    return tokens
+
+
+def _count(request: AnyRequest) -> int:
     match request:
         case ChatRequest():
             return estimate_sent(request)

@@ -233,11 +233,19 @@ def _wait_s(row: Row, room_for: int, now: int) -> int:
     return COUNTERS
 
 
+def _empty_in_s(row: Row, now: int) -> int:
+    """Seconds until nothing is counted: what was counted last goes last."""
+    for age in range(COUNTERS):
+        if row[HEAD + (now - age) % COUNTERS] > 0:
+            return COUNTERS - age
+    return 0
+
+
 def _standing(minutes: Sequence[tuple[LimitRule, str, Row, int, int]], now: int) -> Standing:
     """Of each kind the limit that leaves least."""
     tightest: dict[str, tuple[int, int, int]] = {}
     for _, kind, row, limit, _ in minutes:
         left = max(limit - row[TOTAL], 0)
         if kind not in tightest or left < tightest[kind][1]:
-            tightest[kind] = (limit, left, _wait_s(row, 0, now) if row[TOTAL] else 0)
+            tightest[kind] = (limit, left, _empty_in_s(row, now) if row[TOTAL] else 0)
     return Standing(requests=tightest.get("requests"), tokens=tightest.get("tokens"))

@@ -129,7 +129,7 @@ def _count(tokens: int | None) -> int:
 
 def is_free(price: PriceEntry | None) -> bool:
     """Whether calls cost nothing: input and output are known to be 0 and no other price is above 0."""
-    if price is None or price.rates.get("input_per_1m") is None or price.rates.get("output_per_1m") is None:
+    if price is None or price.rates.get("input_per_1m") != 0 or price.rates.get("output_per_1m") != 0:
         return False
     return all(rate == 0 for rates in (price.rates, *(rates for _, rates in price.tiers)) for rate in rates.values())
 
