@@ -18,12 +18,13 @@ COVERAGE_FLAGS = $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COV
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run install test lint types imports migrations test-sqlite \
-	test-postgres test-live test-faults ledger-proof coverage fuzz fuzz-api lock bench soak screenshots format
+	test-postgres test-live test-faults ledger-proof coverage coverage-adapters fuzz fuzz-api lock bench soak screenshots format
 
 help:
 	@echo "make run          install, prepare and serve on http://127.0.0.1:$${PORT:-8000}"
 	@echo "make test         every check and test, on SQLite and on PostgreSQL"
 	@echo "make test-live    compile llama.cpp's server once (about four minutes) and test against it"
+	@echo "make coverage-adapters   every branch of the codecs, without the recordings"
 	@echo "make fuzz         a million damaged streams through the decoders (an hour on two cores)"
 	@echo "make fuzz-api     a hundred thousand requests made from the API's schema, on both databases"
 	@echo "make test-faults  kills, outages and bad upstreams, those that take minutes too (docs/faults.md)"
@@ -78,6 +79,12 @@ ledger-proof: install
 
 coverage:
 	@$(MAKE) --no-print-directory test-sqlite COVERAGE=1
+
+# What counts as a codec is in the .coveragerc. The fuzzer would hide what no test means; sockets are not codecs.
+NOT_CODECS := test_fuzz test_egress test_transport test_transport_dns test_transport_faults test_every_recording
+coverage-adapters: install
+	LLMHUB_RECORDINGS=/nonexistent $(PYTEST_MANY) tests/adapters $(NOT_CODECS:%=--ignore=tests/adapters/%.py) \
+		--cov --cov-config=tests/adapters/codecs.coveragerc --cov-report=term --cov-fail-under=100
 
 # A million damaged streams through every decoder; what fails is kept in tests/adapters/fuzz_corpus.jsonl.
 FUZZ_CASES ?= 1000000

@@ -21,6 +21,7 @@ from adapters.errors import (
     UpstreamStatusError,
     UpstreamUnavailableError,
 )
+from adapters.openai_usage import read_count
 from adapters.types import FinishReason, Target, Usage
 from adapters.wire_json import read_json
 
@@ -73,8 +74,7 @@ def encode_stop_reason(reason: FinishReason, raw: str | None, metadata: Mapping[
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int | None:
-    value = usage.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return read_count(usage.get(name))
 
 
 def _inside(usage: Mapping[str, Any], group: str, name: str) -> int | None:

@@ -18,7 +18,6 @@ from typing import Any
 
 from adapters.errors import InvalidRequestError, UnsupportedFeatureError
 from adapters.types import (
-    AudioPart,
     FilePart,
     ImagePart,
     Message,
@@ -217,7 +216,7 @@ def block_from_part(part: Part, role: str, target: Target) -> Block | None:
             return {"type": "image", "source": _image_source(part, target)} | _carried("image", part.provider_metadata)
         case FilePart():
             return _file_block(part, target)
-        case AudioPart():
+        case _:
             raise _unsupported("Anthropic takes no audio", target)
 
 

@@ -131,8 +131,6 @@ class AnthropicStreamEncoder:
                 return self._reasoning(event)
             case ToolCallStarted():
                 return self._call_started(event)
-            case ToolCallDelta() if self._open == "tool_use" and event.index == self._call:
-                return self._call_delta(event)
             case _:
                 return b""
 

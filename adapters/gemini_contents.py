@@ -101,7 +101,7 @@ def build_contents(messages: Sequence[Message], target: Target) -> Contents:
             case "assistant":
                 names |= {call.id: call.name for call in message.tool_calls}
                 contents.add("model", _model_parts(message, target))
-            case "tool":
+            case _:  # tool
                 contents.add("user", [_tool_result(message, names, target, attachments)])
         leading = False
         if message.name and message.role != "tool":
@@ -209,7 +209,7 @@ def _media(part: ImagePart | AudioPart | FilePart, target: Target) -> dict[str, 
             data: dict[str, Any] = {"fileUri": address}
             named = part.media_type or _guessed(part.filename or "") or _guessed(address)
             return {"fileData": data | ({"mimeType": named} if named else {})}
-        case FilePart():
+        case FilePart():  # pragma: no branch  # no other part is left
             _require(target.profile.supports_files, "files", target)
             return _inline(
                 part.media_type or _guessed(part.filename or "") or "application/octet-stream", part.data or b""

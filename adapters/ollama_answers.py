@@ -16,6 +16,7 @@ from adapters.errors import (
     UpstreamProtocolError,
     UpstreamUnavailableError,
 )
+from adapters.openai_usage import read_count
 from adapters.streaming import NDJSONReader, new_tool_call_id
 from adapters.types import (
     Finished,
@@ -151,8 +152,7 @@ def finish_reason(raw: Any, *, has_tool_calls: bool) -> FinishReason:
 
 def usage_from_wire(body: dict[str, Any]) -> Usage:
     """Durations are nanoseconds and stay in `raw`. prompt_eval_count is absent when the prompt was cached."""
-    counts = [body.get(name) for name in ("prompt_eval_count", "eval_count")]
-    read, written = (value if isinstance(value, int) and not isinstance(value, bool) else None for value in counts)
+    read, written = (read_count(body.get(name)) for name in ("prompt_eval_count", "eval_count"))
     raw = {name: value for name, value in body.items() if name.endswith(("_count", "_duration"))}
     return Usage(input_tokens=read, output_tokens=written, raw=raw)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from adapters.errors import LLMError, UpstreamProtocolError, UpstreamUnavailableError
 from adapters.openai_errors import error_in_body
 from adapters.openai_messages import DIALECT
-from adapters.openai_usage import find_usage, merge_usage, parse_usage
+from adapters.openai_usage import find_usage, merge_usage, parse_usage, read_count
 from adapters.streaming import MAX_EVENT_BYTES, SSEEvent, SSEReader, ToolCallAssembler
 from adapters.types import (
     AudioPart,
@@ -148,7 +148,7 @@ def read_response(body: Any, target: Target) -> ChatResponse:
         model=_string(body.get("model")) or target.model,
         choices=tuple(by_index.values()),
         usage=parse_usage(raw_usage) if raw_usage else Usage(),
-        created=created if isinstance(created, int) and created > 0 else None,
+        created=read_count(created) or None,
         provider_metadata={DIALECT: rest} if rest else {},
     )
 
@@ -378,7 +378,7 @@ class OpenAIChatDecoder:
                 ResponseStarted(
                     id=_string(chunk.get("id")),
                     model=_string(chunk.get("model")) or self._target.model,
-                    created=created if isinstance(created, int) and created > 0 else None,
+                    created=read_count(created) or None,
                 )
             )
         usage = find_usage(chunk)

@@ -176,7 +176,7 @@ def build_chat_body(request: ChatRequest, target: Target, warnings: list[str]) -
         _refuse(f"the fields {', '.join(sorted(request.extra))}", target)
     extra = dict(request.extra)
     body: dict[str, Any] = {"model": target.model, "messages": build_messages(request.messages, target)}
-    _add_tools(body, request, target, extra)
+    _add_tools(body, request, target, extra, warnings)
     _add_format(body, request, target)
     effort = _add_effort(body, request, target, warnings)
     _add_settings(body, request, target)
@@ -186,7 +186,9 @@ def build_chat_body(request: ChatRequest, target: Target, warnings: list[str]) -
     return body
 
 
-def _add_tools(body: dict[str, Any], request: ChatRequest, target: Target, extra: dict[str, Any]) -> None:
+def _add_tools(
+    body: dict[str, Any], request: ChatRequest, target: Target, extra: dict[str, Any], warnings: list[str]
+) -> None:
     others = extra.pop("tools", [])  # OpenAI's own kinds of tools, as the client wrote them
     tools = [build_tool(tool) for tool in request.tools] + list(others)
     if not tools:
@@ -207,8 +209,11 @@ def _add_tools(body: dict[str, Any], request: ChatRequest, target: Target, extra
             {"type": "function", "function": {"name": choice.name}} if isinstance(choice, NamedTool) else choice
         )
     # Without tools this is a 400 at OpenAI.
-    if request.parallel_tool_calls is not None and profile.supports_parallel_tools:
-        body["parallel_tool_calls"] = request.parallel_tool_calls
+    if request.parallel_tool_calls is not None:
+        if profile.supports_parallel_tools:
+            body["parallel_tool_calls"] = request.parallel_tool_calls
+        else:
+            warnings.append("parallel_tool_calls left out: the model does not take it")
 
 
 def _add_format(body: dict[str, Any], request: ChatRequest, target: Target) -> None:
@@ -250,7 +255,7 @@ def _add_effort(body: dict[str, Any], request: ChatRequest, target: Target, warn
             body["reasoning_effort"] = sent
         case "reasoning_object":
             body["reasoning"] = {"effort": sent}
-        case "thinking_switch":
+        case _:  # thinking_switch
             body["thinking"] = {"type": "disabled" if sent == "none" else "enabled"}
             if sent != "none":
                 body["reasoning_effort"] = sent

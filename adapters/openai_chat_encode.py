@@ -24,7 +24,6 @@ from adapters.types import (
     ReasoningPart,
     RefusalDelta,
     RefusalPart,
-    ResponseStarted,
     StreamEvent,
     TextDelta,
     TextPart,
@@ -188,7 +187,7 @@ class OpenAIChatEncoder:
             case UsageReported():
                 self._usage = event.usage
                 return b""
-            case ResponseStarted():
+            case _:  # ResponseStarted
                 # Written with the first delta, so that a stream which never says anything can still be an error.
                 if event.created and not self._opened:
                     self._created = event.created

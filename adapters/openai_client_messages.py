@@ -71,7 +71,8 @@ def _parse_message(fields: Fields, n: int, before: list[Message]) -> Message:
         case "tool":
             call_id = fields.required_text("tool_call_id", longest=512)
             parts = _parse_content(content, path)
-            return Message(role="tool", parts=parts, tool_call_id=call_id, name=name)
+            marks = _marks(fields.rest())
+            return Message(role="tool", parts=parts, tool_call_id=call_id, name=name, provider_metadata=marks)
         case "function":  # before tools there were functions, and their results named no call
             calls = [call for message in before for call in message.tool_calls if call.name == name]
             if not calls:

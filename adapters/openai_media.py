@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.errors import UnsupportedFeatureError, UpstreamProtocolError
 from adapters.openai_messages import DIALECT
-from adapters.openai_usage import parse_usage
+from adapters.openai_usage import parse_usage, read_count
 from adapters.types import (
     EmbeddingRequest,
     EmbeddingResponse,
@@ -128,7 +128,7 @@ def read_images(body: Any) -> ImageResponse:
     usage, created = body.get("usage"), body.get("created")
     return ImageResponse(
         images=tuple(images),
-        created=created if isinstance(created, int) and created > 0 else None,
+        created=read_count(created) or None,
         revised_prompts=tuple(prompts),
         usage=_image_usage(parse_usage(usage)) if isinstance(usage, dict) else Usage(),
     )

@@ -49,7 +49,7 @@ def build_messages(messages: Sequence[Message], target: Target) -> list[dict[str
                 wire.append({"role": "user", "content": _content(message.parts, target)})
             case "assistant":
                 wire.append(_assistant(message, target))
-            case "tool":
+            case _:  # tool
                 wire.append(_tool_result(message, target, attachments))
         if message.name and message.role != "tool":
             wire[-1]["name"] = message.name

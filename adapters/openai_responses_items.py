@@ -79,7 +79,7 @@ def build_input(messages: Sequence[Message], target: Target) -> list[Item]:
                 turn = _assistant(message, target)
                 custom |= {item["call_id"] for item in turn if item.get("type") == "custom_tool_call"}
                 items.extend(turn)
-            case "tool":
+            case _:  # tool
                 call_id = message.tool_call_id or ""
                 kind = "custom_tool_call_output" if call_id in custom else "function_call_output"
                 items.append({"type": kind, "call_id": call_id, "output": _content(message.parts, target)})

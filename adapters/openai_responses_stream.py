@@ -21,7 +21,7 @@ from adapters.openai_responses_items import (
     reasoning_text,
     text_metadata,
 )
-from adapters.openai_usage import parse_usage
+from adapters.openai_usage import parse_usage, read_count
 from adapters.streaming import MAX_EVENT_BYTES, SSEEvent, SSEReader
 from adapters.types import (
     ChatResponse,
@@ -116,7 +116,7 @@ def _logprobs(output: list[Any]) -> dict[str, Any] | None:
 
 def _created(body: Mapping[str, Any]) -> int | None:
     created = body.get("created_at")
-    return int(created) if isinstance(created, int | float) and not isinstance(created, bool) and created > 0 else None
+    return read_count(created) or None  # Unix seconds
 
 
 def _text(value: Any) -> str | None:

@@ -259,7 +259,7 @@ class ToolCallAssembler:
             call.id = call_id
         if name and not call.name:
             call.name = name
-        metadata.update({field: delta[field] for field in metadata_fields if delta.get(field)})
+        metadata.update({field: own for field in metadata_fields if isinstance(own := delta.get(field), dict) and own})
         if metadata:
             call.metadata = {**call.metadata, **metadata}
         self._announce(call, events)
