@@ -19,7 +19,7 @@ atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)
 
 # What steers the suite itself; every other setting and key of the developer's goes.
 KEPT = ("DJANGO_SETTINGS_MODULE", "LLMHUB_TEST_DATABASE_URL", "LLMHUB_CACHE_DIR", "LLMHUB_REQUIRE_BROWSER")
-KEPT += ("LLMHUB_CHROMIUM", "LLMHUB_LIVE_PYTHON")
+KEPT += ("LLMHUB_CHROMIUM", "LLMHUB_LIVE_PYTHON", "LLMHUB_RECORDINGS")
 for _name in list(os.environ):
     if _name not in KEPT and (_name.startswith(("DJANGO_", "LLMHUB_", "COMFYVN_LLM_")) or _name.endswith("_API_KEY")):
         del os.environ[_name]

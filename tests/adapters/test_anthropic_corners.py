@@ -140,6 +140,7 @@ BUDGET = {"type": "enabled", "budget_tokens": 2048}
         ("claude-opus-4-8", {"type": "adaptive"}, {"type": "adaptive"}),
         ("claude-opus-4-8", {"type": "disabled"}, {"type": "disabled"}),
         ("claude-opus-4-8", {"type": "something_new"}, {"type": "something_new"}),
+        ("claude-opus-4-8", {"type": "between_tools"}, None),
         ("claude-3-haiku", BUDGET, "said"),
     ],
 )

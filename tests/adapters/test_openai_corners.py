@@ -52,6 +52,7 @@ from adapters.types import (
     UsageReported,
     WireResponse,
 )
+from adapters.wire_json import dump_json
 from tests.adapters.replay import decode, finished, text_of
 from tests.adapters.test_openai_chat import HELLO, WEATHER, assistant, build, sent, target
 from tests.adapters.test_openai_errors import classify, openai
@@ -234,6 +235,8 @@ def test_each_part_of_a_turn_has_its_form() -> None:
     assert wire[6]["content"][1]["file"]["filename"] == "file.pdf"
     assert wire[7]["tool_calls"][0]["custom"] == {"name": "g", "input": "free"}
     assert wire[9]["content"][1]["type"] == "input_audio"
+    marked = Message(role="user", parts=(TextPart(text="x"),), provider_metadata={OWN: {"brand_new": 1}})
+    assert sent(ChatRequest(messages=(marked,)))["messages"][0]["brand_new"] == 1
     refused = Message(role="user", parts=(RefusalPart(text="no"),))
     assert sent(ChatRequest(messages=(refused,)))["messages"][0]["content"] == [{"type": "refusal", "refusal": "no"}]
     wanted = JsonSchemaFormat(name="s", schema={}, strict=True, description="d")
@@ -323,6 +326,8 @@ def test_content_of_every_shape_is_read() -> None:
     assert read({"content": 5}).text == ""
     png = base64.b64encode(b"\x89PNG").decode()
     images = [{"image_url": {"url": f"data:image/png;base64,{png}"}}, {"image_url": {"url": "https://a.b/c"}}, 5, {}]
+    choices = [5, {"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}]
+    assert CODEC.parse_response(reply({"choices": choices}), target()).text == "a"
     with pytest.raises(UpstreamProtocolError) as unread:
         CODEC.parse_response(WireResponse(status=200, headers={}, body=b"<html>"), target())
     assert unread.value.upstream_status == 200
@@ -546,13 +551,17 @@ def test_a_tap_renames_id_and_model_however_they_are_written() -> None:
 
 
 def test_a_block_that_is_not_what_it_seems_is_read_event_by_event() -> None:
-    said = chunk(finish=None)
-    twice = body_of(said, said, done=False).replace(b"\n\n", b"\nid: 5\n\n")
     tap = ChatStreamTap(TARGET, model="alias")
-    assert tap.feed(body_of(said, done=False)) and tap.feed(twice).count(b'"alias"') == 2
-    nameless = body_of({"choices": []}, {**said, "a": {"model": "real"}}, chunk("stop"))
-    told = tap.feed(nameless) + tap.close()
-    assert told.count(b'"alias"') == 2 and tap.finish_reasons == {0: "stop"}
+    assert tap.feed(body_of(chunk(), done=False))
+    said = b"data: " + dump_json(chunk()) + b"\n\n"
+    assert tap.feed(said * 2).count(b'"alias"') == 2
+    assert tap.feed(said.replace(b"\n\n", b"\nid: 5\n\n") * 2).count(b'"alias"') == 2
+    twice = said.replace(b'"usage":null', b'"a":{"model":"real"}')
+    nameless = b"data: " + dump_json({"choices": []}) + b"\n\n"
+    told = tap.feed(twice + nameless)
+    assert told.count(b'"model":"alias"') == 1 and told.count(b'"a":{"model":"real"}') == 1
+    assert tap.feed(said + nameless).count(b'"alias"') == 1
+    assert tap.feed(b"data: " + dump_json(chunk("stop")) + b"\n\n: cut") and tap.close() == b"data: [DONE]\n\n"
 
 
 def test_what_was_said_is_found_in_forwarded_bytes() -> None:

@@ -38,6 +38,7 @@ from adapters.types import (
     Usage,
     UsageReported,
 )
+from tests.adapters.responses_values import asked as bridged
 
 CODEC = OpenAIResponsesClientCodec()
 PNG = base64.b64encode(b"\x89PNG").decode()
@@ -373,6 +374,16 @@ def test_signed_thoughts_stay_apart_and_messages_keep_their_ids() -> None:
     assert open_metadata(output[4]["encrypted_content"]) == {"gemini": {"thought_signature": "t"}}
     assert output[5] == {"type": "web_search_call", "id": "ws"}
     assert events[-1]["type"] == "response.incomplete"
+
+
+def test_a_thought_of_which_only_the_signature_came_is_still_an_item() -> None:
+    events = streamed(ReasoningDelta(text="", provider_metadata={"anthropic": {"signature": "s"}}))
+    (item,) = events[-1]["response"]["output"]
+    assert item["summary"] == [] and open_metadata(item["encrypted_content"]) == {"anthropic": {"signature": "s"}}
+
+
+def test_a_chat_clients_own_fields_go_along_when_its_request_is_bridged() -> None:
+    assert bridged(extra={"prompt_cache_key": "k"}, dialect="openai.chat")["prompt_cache_key"] == "k"
 
 
 def test_a_stream_that_breaks_ends_in_failed_without_the_upstreams_words() -> None:
