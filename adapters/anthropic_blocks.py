@@ -45,13 +45,15 @@ Block = dict[str, Any]
 VENDOR = "anthropic"
 _IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _NOT_IN_TOOL_IDS = re.compile(r"[^a-zA-Z0-9_-]")
-_CARRIED_BY_TYPE: Mapping[str, tuple[str, ...]] = {
-    "text": ("cache_control", "citations"),
-    "image": ("cache_control",),
-    "document": ("cache_control", "citations", "title", "context"),
-    "tool_use": ("cache_control", "caller"),
-    "tool_result": ("cache_control",),
+# What a block says in canonical values. All its other fields (cache_control, citations, caller, new ones) are carried.
+_SAID_BY_TYPE: Mapping[str, frozenset[str]] = {
+    "text": frozenset({"type", "text"}),
+    "image": frozenset({"type", "source"}),
+    "document": frozenset({"type", "source"}),
+    "tool_use": frozenset({"type", "id", "name", "input"}),
+    "tool_result": frozenset({"type", "tool_use_id", "content", "is_error"}),
 }
+_OUR_MARKS = frozenset({"block", "signature", "redacted_data"})
 
 
 def vendor_data(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -180,7 +182,7 @@ def _blocks(message: Message, target: Target, conversation: Conversation, *, kee
 
 def _carried(block_type: str, metadata: Mapping[str, Any]) -> Block:
     data = vendor_data(metadata)
-    return {name: data[name] for name in _CARRIED_BY_TYPE[block_type] if name in data}
+    return {name: value for name, value in data.items() if name not in _SAID_BY_TYPE[block_type] | _OUR_MARKS}
 
 
 def block_from_part(part: Part, role: str, target: Target) -> Block | None:
@@ -290,7 +292,7 @@ def part_from_block(block: Mapping[str, Any]) -> Part:
     """One block as a part; a type we have no part for is kept whole. Raises InvalidRequestError for bad base64."""
     match block.get("type"):
         case "text":
-            return TextPart(text=str(block.get("text") or ""), provider_metadata=_kept("text", block))
+            return TextPart(text=str(block.get("text") or ""), provider_metadata=carried_fields("text", block))
         case "thinking":
             signature = block.get("signature")
             return ReasoningPart(
@@ -303,7 +305,7 @@ def part_from_block(block: Mapping[str, Any]) -> Part:
                 id=str(block.get("id") or ""),
                 name=str(block.get("name") or ""),
                 arguments=json.dumps(block.get("input") or {}, ensure_ascii=False, separators=(",", ":")),
-                provider_metadata=_kept("tool_use", block),
+                provider_metadata=carried_fields("tool_use", block),
             )
         case "image" | "document":
             return _media_part(block)
@@ -316,15 +318,16 @@ def opaque_part(block: Mapping[str, Any]) -> TextPart:
     return TextPart(text="", provider_metadata=vendor_metadata(block=dict(block)))
 
 
-def _kept(block_type: str, block: Mapping[str, Any]) -> dict[str, Any]:
-    return vendor_metadata(**{name: block.get(name) for name in _CARRIED_BY_TYPE[block_type]})
+def carried_fields(block_type: str, block: Mapping[str, Any]) -> dict[str, Any]:
+    """A `provider_metadata` of what a block holds beside its canonical values."""
+    return vendor_metadata(**{name: value for name, value in block.items() if name not in _SAID_BY_TYPE[block_type]})
 
 
 def _media_part(block: Mapping[str, Any]) -> Part:
     is_image = block["type"] == "image"
     source = block.get("source")
     source = source if isinstance(source, Mapping) else {}
-    metadata = _kept(block["type"], block)
+    metadata = carried_fields(block["type"], block)
     media_type, title = source.get("media_type"), block.get("title")
     if not is_image:  # the file's name is the title; it is not carried twice
         metadata = vendor_metadata(**{k: v for k, v in vendor_data(metadata).items() if k != "title"})

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from adapters.anthropic_answers import encode_error_body, encode_stop_reason, encode_usage
 from adapters.anthropic_blocks import (
     VENDOR,
+    carried_fields,
     input_from_arguments,
     part_from_block,
     vendor_data,
@@ -64,6 +65,9 @@ class AnthropicClientCodec(ClientCodec):
         tools, own_tools = _tools(fields.items("tools") or [])
         choice, parallel = _tool_choice(fields.mapping("tool_choice"))
         metadata = fields.fields("metadata")
+        user = metadata.text("user_id") if metadata else None
+        if metadata:
+            metadata.nothing_else()
         model, stream = fields.text("model"), fields.flag("stream")
         request = ChatRequest(
             messages=_system_messages(fields.take("system")) + _messages(fields.items("messages")),
@@ -77,7 +81,7 @@ class AnthropicClientCodec(ClientCodec):
             top_k=fields.integer("top_k", 0, _MOST),
             stop=_stop(fields.items("stop_sequences") or []),
             reasoning_effort=_effort(body),
-            user=metadata.text("user_id") if metadata else None,
+            user=user,
             extra=fields.rest() | ({"tools": own_tools} if own_tools else {}),
             dialect=self.dialect,
             provider_metadata={VENDOR: hints} if hints else {},
@@ -191,6 +195,7 @@ def _messages(value: list[Any] | None) -> tuple[Message, ...]:
         if not isinstance(item, Mapping):
             refuse(where, "must be an object")
         role = item.get("role")
+        _nothing_beside(item, where, "role", "content")
         if role == "user":
             messages.extend(_user_messages(item.get("content"), where, names))
         elif role in ("assistant", "system"):
@@ -200,6 +205,12 @@ def _messages(value: list[Any] | None) -> tuple[Message, ...]:
         else:
             refuse(f"{where}.role", "must be user, assistant or system")
     return tuple(messages)
+
+
+def _nothing_beside(value: Mapping[str, Any], where: str, *known: str) -> None:
+    for name in value:
+        if name not in known and value[name] is not None:
+            refuse(f"{where}.{name}", "is not known here and can't be passed on.")
 
 
 def _user_messages(content: Any, where: str, names: Mapping[str, str]) -> list[Message]:
@@ -233,7 +244,7 @@ def _tool_result(block: Mapping[str, Any], path: str, names: Mapping[str, str]) 
         name=names.get(call_id),
         parts=() if content is None else _parts(content, f"{path}.content"),
         is_error=block.get("is_error") is True,
-        provider_metadata=vendor_metadata(cache_control=block.get("cache_control")),
+        provider_metadata=carried_fields("tool_result", block),
     )
 
 
@@ -307,6 +318,7 @@ def _tools(values: list[Any]) -> tuple[tuple[ToolDefinition, ...], list[Any]]:
 def _tool_choice(value: Mapping[str, Any] | None) -> tuple[ToolChoice | None, bool | None]:
     if value is None:
         return None, None
+    _nothing_beside(value, "tool_choice", "type", "name", "disable_parallel_tool_use")
     parallel = False if value.get("disable_parallel_tool_use") is True else None
     match value.get("type"):
         case "auto" | "none" as kind:
@@ -327,6 +339,7 @@ def _response_format(body: Mapping[str, Any]) -> ResponseFormat | None:
     schema = wanted.mapping("schema")
     if schema is None or wanted.take("type") != "json_schema":
         refuse("output_config.format", "must be {type: json_schema, schema}.")
+    wanted.nothing_else()
     return JsonSchemaFormat(name="response", schema=schema, strict=True)
 
 

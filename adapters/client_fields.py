@@ -35,6 +35,11 @@ class Fields:
     def rest(self) -> dict[str, Any]:
         return {name: value for name, value in self._values.items() if value is not None}
 
+    def nothing_else(self) -> None:
+        """Refuse what is left: it has no place on the way to a provider, and nothing is dropped in silence."""
+        for name in self.rest():
+            refuse(self.path(name), "is not known here and can't be passed on.")
+
     def text(self, name: str, *, longest: int | None = None) -> str | None:
         value = self.take(name)
         return None if value is None else checked_text(value, self.path(name), longest=longest)

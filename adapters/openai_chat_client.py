@@ -121,13 +121,15 @@ def _parse_tools(fields: Fields, extra: dict[str, Any]) -> tuple[ToolDefinition,
 
 
 def _parse_function(function: Fields, marks: dict[str, Any]) -> ToolDefinition:
-    return ToolDefinition(
+    tool = ToolDefinition(
         name=function.required_text("name", longest=256),
         description=function.text("description"),
         parameters=function.mapping("parameters") or {},
         strict=function.flag("strict"),
         provider_metadata={DIALECT: marks} if marks else {},
     )
+    function.nothing_else()
+    return tool
 
 
 def _parse_tool_choice(fields: Fields, extra: dict[str, Any]) -> ToolChoice | None:
@@ -143,8 +145,12 @@ def _parse_tool_choice(fields: Fields, extra: dict[str, Any]) -> ToolChoice | No
         case "any":  # Mistral's word
             return "required"
         case {"type": "function", **named}:
-            function = Fields(named.get("function", named), "tool_choice.function")
-            return NamedTool(name=function.required_text("name", longest=256))
+            outer = Fields(named, "tool_choice")
+            inner = outer.fields("function") or outer  # the flat form is the Responses API's
+            name = inner.required_text("name", longest=256)
+            inner.nothing_else()
+            outer.nothing_else()
+            return NamedTool(name=name)
         case {"type": "custom" | "allowed_tools"}:
             extra["tool_choice"] = choice
             return None
@@ -161,6 +167,7 @@ def _parse_format(fields: Fields) -> ResponseFormat | None:
         return None
     if kind == "json_object":
         schema = wanted.mapping("schema")  # llama.cpp's shape
+        wanted.nothing_else()
         return JsonSchemaFormat(name="response", schema=schema) if schema else JsonFormat()
     if kind != "json_schema":
         refuse("response_format.type", 'must be "text", "json_object" or "json_schema".')
@@ -170,12 +177,15 @@ def _parse_format(fields: Fields) -> ResponseFormat | None:
     schema = inner.mapping("schema")
     if schema is None:
         refuse("response_format.json_schema.schema", "is required and must be a JSON schema.")
-    return JsonSchemaFormat(
+    found = JsonSchemaFormat(
         name=inner.text("name", longest=64) or "response",
         schema=schema,
         strict=inner.flag("strict"),
         description=inner.text("description"),
     )
+    wanted.nothing_else()
+    inner.nothing_else()
+    return found
 
 
 def _parse_stop(fields: Fields) -> tuple[str, ...]:

@@ -121,6 +121,7 @@ def _parse_part(fields: Fields) -> Part:
             audio = Fields(fields.take("input_audio"), fields.path("input_audio"))
             data = _base64(audio.required_text("data"), audio.path("data"))
             form = audio.required_text("format", longest=16)
+            audio.nothing_else()
             return AudioPart(data=data, format=form, provider_metadata=_marks(fields.rest()))
         case "file":
             return _parse_file(fields)
@@ -133,6 +134,7 @@ def _parse_image(fields: Fields) -> ImagePart:
     image = Fields({"url": raw} if isinstance(raw, str) else raw, fields.path("image_url"))
     url = image.required_text("url").strip()
     detail = image.text("detail", longest=16)
+    image.nothing_else()
     marks = _marks(fields.rest())
     if url[:5].lower() == "data:":
         inline = parse_data_url(url)
@@ -149,6 +151,7 @@ def _parse_file(fields: Fields) -> FilePart:
     file_id = file.text("file_id", longest=512)
     filename = file.text("filename", longest=1024)
     encoded = file.text("file_data")
+    file.nothing_else()
     marks = _marks(fields.rest())
     if (file_id is None) == (encoded is None):
         refuse(fields.path("file"), "takes either file_id or file_data.")

@@ -62,20 +62,22 @@ class OpenAIResponsesClientCodec(ClientCodec):
         model, stream = fields.text("model", longest=512), fields.flag("stream")
         messages = _instructions(fields) + parse_input(fields.take("input"))
         text = fields.fields("text")
+        verbosity = text.text("verbosity", longest=32) if text else None
+        response_format = _format(text) if text else None
         top_logprobs = fields.integer("top_logprobs", 0, 20)
         request = ChatRequest(
             messages=messages,
             tools=_tools(fields, extra),
             tool_choice=_tool_choice(fields, extra),
             parallel_tool_calls=fields.flag("parallel_tool_calls"),
-            response_format=_format(text) if text else None,
+            response_format=response_format,
             max_output_tokens=fields.integer("max_output_tokens", 1, _LARGEST_INT),
             temperature=fields.number("temperature", 0, 2),
             top_p=fields.number("top_p", 0, 1),
             logprobs=True if top_logprobs or _LOGPROBS in include else None,
             top_logprobs=top_logprobs,
             reasoning_effort=_effort(fields, hints),
-            verbosity=text.text("verbosity", longest=32) if text else None,
+            verbosity=verbosity,
             user=fields.text("user", longest=512),
             metadata=_metadata(fields),
             service_tier=fields.text("service_tier", longest=64),
@@ -142,7 +144,8 @@ def _tool_choice(fields: Fields, extra: dict[str, Any]) -> ToolChoice | None:
             return None
         case "auto" | "none" | "required":
             return choice  # type: ignore[no-any-return]  # one of the three
-        case {"type": "function", "name": str(name)} if name:
+        case {"type": "function", "name": str(name), **others} if name:
+            Fields(others, "tool_choice").nothing_else()
             return NamedTool(name=name)
         case {"type": str()}:
             extra["tool_choice"] = dict(choice)
@@ -153,16 +156,20 @@ def _tool_choice(fields: Fields, extra: dict[str, Any]) -> ToolChoice | None:
 
 def _format(text: Fields) -> ResponseFormat | None:
     wanted = text.fields("format")
-    match wanted.text("type") if wanted else None:
+    text.nothing_else()
+    if wanted is None:
+        return None
+    found: ResponseFormat | None = None
+    match wanted.text("type"):
         case None | "text":
-            return None
+            pass
         case "json_object":
-            return JsonFormat()
-        case "json_schema" if wanted is not None:
+            found = JsonFormat()
+        case "json_schema":
             schema = wanted.mapping("schema")
             if schema is None:
                 refuse("text.format.schema", "is required.")
-            return JsonSchemaFormat(
+            found = JsonSchemaFormat(
                 name=wanted.required_text("name", longest=256),
                 schema=schema,
                 strict=wanted.flag("strict"),
@@ -170,6 +177,8 @@ def _format(text: Fields) -> ResponseFormat | None:
             )
         case _:
             refuse("text.format.type", "must be text, json_object or json_schema.")
+    wanted.nothing_else()
+    return found
 
 
 def _effort(fields: Fields, hints: dict[str, Any]) -> str | None:
