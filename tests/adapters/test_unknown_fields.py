@@ -127,12 +127,10 @@ def test_an_unknown_field_arrives_or_is_refused_by_name(
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"stub"}))
 @pytest.mark.parametrize("client", [client for client, _, _, _ in CLIENTS], ids=lambda client: client.dialect)
 def test_an_unknown_wish_reaches_its_own_dialect_and_no_other(client: ClientCodec, kind: str) -> None:
-    hello = (
-        {"input": "hi"} if client.dialect == "openai.responses" else {"messages": [{"role": "user", "content": "hi"}]}
-    )
-    request = client.parse_request(
-        {"max_tokens": 9, "x_probe": "PROBE", **hello} if "messages" in hello else {"x_probe": "PROBE", **hello}
-    ).request
+    hello: dict[str, Any] = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    if client.dialect == "openai.responses":
+        hello = {"input": "hi"}
+    request = client.parse_request({"x_probe": "PROBE", **hello}).request
     target = target_for(kind, "m")
     codec = codec_for(kind).for_request(request, target)
     if codec.dialect == client.dialect:
