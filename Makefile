@@ -18,7 +18,8 @@ COVERAGE_FLAGS = $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COV
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run install test lint types imports migrations test-sqlite \
-	test-postgres test-live test-faults ledger-proof coverage coverage-adapters fuzz fuzz-api lock bench soak screenshots format
+	test-postgres test-live test-faults ledger-proof coverage coverage-adapters fuzz fuzz-api lock bench soak \
+	usage-bench messages screenshots format
 
 help:
 	@echo "make run          install, prepare and serve on http://127.0.0.1:$${PORT:-8000}"
@@ -32,6 +33,7 @@ help:
 	@echo "make lint types imports migrations test-sqlite test-postgres coverage   parts of make test"
 	@echo "make format lock  rewrite the code's layout; the locked requirements"
 	@echo "make bench        the comparison with other gateways"
+	@echo "make usage-bench  usage pages and API over a million calls: under 300 ms, no whole table read"
 	@echo "make soak         half an hour of steady load: memory and the ledger"
 
 run:
@@ -114,6 +116,14 @@ bench: install
 # SOAK="--minutes 2" for a short one.
 soak: install
 	@$(VENV)/python -m benchmarks.soak $(SOAK)
+
+# A million calls: about five minutes. USAGE_BENCH="--rows 100000" for a short one.
+usage-bench: install
+	@$(VENV)/python -W ignore -m benchmarks.usage_pages --write docs/usage-pages.md $(USAGE_BENCH)
+
+# The English texts of pages and messages, for translators. Needs gettext (apt-get install gettext).
+messages: install
+	$(VENV)/python manage.py makemessages -l en --no-wrap --add-location file -i .venv -i "tests/*" -i "benchmarks/*" -i "docs/*"
 
 screenshots: install
 	@if [ -f docs/screenshots.py ]; then $(VENV)/python docs/screenshots.py; \

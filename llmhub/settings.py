@@ -153,6 +153,7 @@ LOGOUT_REDIRECT_URL = "/accounts/login/"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env_str("DJANGO_TIME_ZONE", "UTC")
 USE_I18N = True
+LOCALE_PATHS = [BASE_DIR / "registry" / "locale"]  # `make messages` gathers the English texts there
 USE_TZ = True
 
 # --- What a browser may do ---------------------------------------------------------------------------------------

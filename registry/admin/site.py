@@ -50,8 +50,12 @@ class HubAdminSite(admin.AdminSite):
         return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index"))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        numbers = today_in_numbers() if getattr(request.user, "is_superuser", False) else None
-        return super().index(request, {"numbers": numbers, **(extra_context or {})})
+        from registry.admin.attention import matters, steps  # needs the models, which load after this module
+
+        context: dict[str, Any] = {}
+        if getattr(request.user, "is_superuser", False):
+            context = {"numbers": today_in_numbers(), "matters": matters(), "steps": steps()}
+        return super().index(request, context | (extra_context or {}))
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """All records by section instead of by Django application; one application's page stays as Django has it."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
 
@@ -109,12 +109,12 @@ def summary(
     by_hour = group_by == "hour" or (group_by == "day" and str(time_zone) != "UTC")
     found = _Sums()
     for rows, at in _pieces(user, since, until, narrow, hours_only=by_hour):
-        if group_by == "day":
+        if group_by == "day" and at == "hour":  # a day's row is cut already; SQLite cuts in Python, row by row
             rows, at = rows.annotate(on=TruncDay(at, tzinfo=time_zone)), "on"
         columns = (at,) if group_by in ("day", "hour") else _COLUMNS[group_by]
-        for values in _summed(rows, columns):
-            for key in _keys(values, columns, group_by):
-                found.add(key, values)
+        for values, sums in _summed(rows, columns):
+            for key in _keys(values, group_by):
+                found.add(key, sums)
     if group_by in ("day", "hour"):
         return sorted(found.rows(), key=lambda row: row.label)
     return sorted(found.rows(), key=_dearest_first)
@@ -131,7 +131,7 @@ def totals(
     """The one row over everything that `user` may see."""
     found = _Sums()
     for rows, _ in _pieces(user, since, until, narrow or Narrow(model=model)):
-        found.add(("",), rows.aggregate(**_SUMS))
+        found.add(("",), [value or 0 for value in rows.aggregate(**_SUMS).values()])
     return next(found.rows(), SummaryRow(label=""))
 
 
@@ -143,25 +143,38 @@ def report(
     group_by: GroupBy = "model",
     step: Literal["hour", "day"] = "day",
     narrow: Narrow | None = None,
+    choose: Callable[[list[SummaryRow]], list[SummaryRow]] | None = None,
 ) -> Report:
-    """All that a page shows of a period, from one reading of its sums. Days are UTC's."""
-    groups, times, total = _Sums(), _Sums(), _Sums()
+    """All that a page shows of a period. Days are UTC's. `choose` picks of all groups those wanted over time."""
+    groups = summary(user, since=since, until=until, group_by=group_by, narrow=narrow)
+    times, total = _Sums(), _Sums()
     cells: dict[tuple[str, uuid.UUID | None], _Sums] = {}
+    columns, wanted = _COLUMNS[group_by], _one_of(choose(groups) if choose else groups, group_by)
     for rows, at in _pieces(user, since, until, narrow, hours_only=step == "hour"):
-        columns = _COLUMNS[group_by]
-        for values in _summed(rows.annotate(on=F(at)), ("on", *columns)):
-            moment = values["on"] if step == "hour" else _midnight(values["on"])
-            total.add(("",), values)
-            times.add((moment,), values)
-            for key in _keys(values, columns, group_by) if columns else ():
-                groups.add(key, values)
-                cells.setdefault((key[-1], key[0] if len(key) == 2 else None), _Sums()).add((moment,), values)
+        for (on,), sums in _summed(rows, (at,)):
+            total.add(("",), sums)
+            times.add((on if step == "hour" else _midnight(on),), sums)
+        for (on, *values), sums in _summed(rows.filter(wanted) if choose else rows, (at, *columns)):
+            moment = on if step == "hour" else _midnight(on)
+            for key in _keys(tuple(values), group_by):
+                cells.setdefault((key[-1], key[0] if len(key) == 2 else None), _Sums()).add((moment,), sums)
     return Report(
         total=next(total.rows(), SummaryRow(label="")),
-        groups=sorted(groups.rows(), key=_dearest_first),
+        groups=groups,
         times=sorted(times.rows(), key=lambda row: row.label),
         cells={key: {row.starts_at: row for row in sums.rows() if row.starts_at} for key, sums in cells.items()},
     )
+
+
+def _one_of(groups: list[SummaryRow], group_by: str) -> Q:
+    """Rows of these groups, and maybe some more: whose keys are gone, or whose tags are several."""
+    columns = _COLUMNS[group_by]
+    if group_by == "tag":
+        return Q()
+    if len(columns) == 1:
+        return Q(**{f"{columns[0]}__in": [row.label for row in groups]})
+    known = Q(**{f"{columns[0]}__in": [row.key for row in groups if row.key]})
+    return known | Q(**{f"{columns[0]}__isnull": True}) if any(row.key is None for row in groups) else known
 
 
 _SUMS = {f"sum_{name}": Sum(name) for name in SUMS}
@@ -202,31 +215,37 @@ def _midnight(when: dt.datetime) -> dt.datetime:
     return when.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _summed(rows: QuerySet[Any], columns: tuple[str, ...]) -> Iterable[dict[str, Any]]:
-    found: Iterable[dict[str, Any]] = rows.order_by().values(*columns).annotate(**_SUMS)
-    return found
+def _summed(rows: QuerySet[Any], columns: tuple[str, ...]) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """The groups by `columns`, each with its sums in the order of SUMS."""
+    found = rows.order_by().values(*columns).annotate(**_SUMS).values_list(*columns, *_SUMS)
+    size = len(columns)
+    return ((row[:size], row[size:]) for row in found)
 
 
-def _keys(values: dict[str, Any], columns: tuple[str, ...], group_by: str) -> list[tuple[Any, ...]]:
+def _keys(values: tuple[Any, ...], group_by: str) -> list[tuple[Any, ...]]:
     """The groups that a row counts for: one, but for tags, of which a call may have several."""
     if group_by == "tag":
-        return [(tag,) for tag in values["tags"].strip(",").split(",")]
-    return [tuple(values[name] for name in columns)]
+        return [(tag,) for tag in values[0].strip(",").split(",")]
+    return [values]
 
 
 class _Sums:
     """Sums by key, added up from several readings."""
 
     def __init__(self) -> None:
-        self._by_key: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._by_key: dict[tuple[Any, ...], list[Any]] = {}
 
-    def add(self, key: tuple[Any, ...], values: dict[str, Any]) -> None:
-        total = self._by_key.setdefault(key, dict.fromkeys(SUMS, 0))
-        for name in SUMS:
-            total[name] += values[f"sum_{name}"] or 0
+    def add(self, key: tuple[Any, ...], sums: Sequence[Any]) -> None:
+        """`sums` in the order of SUMS."""
+        total = self._by_key.get(key)
+        if total is None:
+            self._by_key[key] = list(sums)
+            return
+        for at, value in enumerate(sums):
+            total[at] += value
 
     def rows(self) -> Iterator[SummaryRow]:
-        return (_row(key, dict(total)) for key, total in self._by_key.items())
+        return (_row(key, dict(zip(SUMS, total, strict=True))) for key, total in self._by_key.items())
 
 
 def _row(key: tuple[Any, ...], sums: dict[str, Any]) -> SummaryRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -26,14 +26,17 @@ def build_chart(report: Report, measure: str, moments: list[dt.datetime], names:
     """`moments` are all hours or days of the period; `names` what people read for a group. Sums are stacked by group,
     means are lines of all calls and of the first groups."""
     value = VALUES[measure]
+    times = {row.starts_at: row for row in report.times if row.starts_at}
     is_mean = measure in ("latency", "first_token")
-    groups = sorted(report.groups, key=lambda row: -(value(row) or 0))
-    shown, rest = groups[:DRAWN], groups[DRAWN:]
-    series = [_series(names[row.label, row.key], report.cells[row.label, row.key], moments, value) for row in shown]
+    shown = most(report.groups, measure)
+    rest = len(report.groups) > len(shown)
+    series = [
+        _series(names[row.label, row.key], report.cells.get((row.label, row.key), {}), moments, value) for row in shown
+    ]
     if rest and not is_mean:
-        series.append(_others([report.cells[row.label, row.key] for row in rest], moments, value))
+        drawn = [report.cells.get((row.label, row.key), {}) for row in shown]
+        series.append(_others(times, drawn, moments, value))
     if is_mean:
-        times = {row.starts_at: row for row in report.times if row.starts_at}
         series = [_series(_("all calls"), times, moments, value), *series[:3]]
     return {
         "times": [int(moment.timestamp()) for moment in moments],
@@ -44,6 +47,11 @@ def build_chart(report: Report, measure: str, moments: list[dt.datetime], names:
             {**one, "values": [None if number is None else float(number) for number in one["values"]]} for one in series
         ],
     }
+
+
+def most(groups: list[SummaryRow], measure: str) -> list[SummaryRow]:
+    """The groups that get a colour of their own: those with the most of what is drawn."""
+    return sorted(groups, key=lambda row: -(VALUES[measure](row) or 0))[:DRAWN]
 
 
 def moments_of(since: dt.datetime, until: dt.datetime, step: str) -> list[dt.datetime]:
@@ -68,7 +76,14 @@ def _series(
 
 
 def _others(
-    groups: Iterable[dict[dt.datetime, SummaryRow]], moments: list[dt.datetime], value: Callable[[SummaryRow], Any]
+    times: dict[dt.datetime, SummaryRow],
+    drawn: list[dict[dt.datetime, SummaryRow]],
+    moments: list[dt.datetime],
+    value: Callable[[SummaryRow], Any],
 ) -> dict[str, Any]:
-    cells = list(groups)
-    return {"label": _("others"), "values": [sum(value(one[at]) for one in cells if at in one) for at in moments]}
+    """What is left of all calls without the drawn ones; never below nothing, where a call counts for several tags."""
+    values = [
+        max(0, value(times[at]) - sum(value(one[at]) for one in drawn if at in one)) if at in times else None
+        for at in moments
+    ]
+    return {"label": _("others"), "values": values}

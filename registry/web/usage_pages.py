@@ -17,7 +17,7 @@ from registry.models.budget import window_of
 from registry.usage.queries import Report, SummaryRow, report
 from registry.web.page import is_partial, person, show, signed_in
 from registry.web.usage_calls import PER_PAGE, after, calls_of, csv_of, cursor_of, line
-from registry.web.usage_chart import build_chart, moments_of
+from registry.web.usage_chart import build_chart, moments_of, most
 from registry.web.usage_period import NARROWED, Asked, UsageForm
 
 MAX_GROUPS = 100
@@ -47,7 +47,13 @@ def usage(request: HttpRequest) -> HttpResponse:
     if is_partial(request) and request.GET.get("after"):
         return show(request, "web/usage_more.html", _calls(request, asked))
     found = report(
-        user, since=asked.since, until=asked.until, group_by=asked.group_by, step=asked.step, narrow=asked.narrow
+        user,
+        since=asked.since,
+        until=asked.until,
+        group_by=asked.group_by,
+        step=asked.step,
+        narrow=asked.narrow,
+        choose=lambda groups: most(groups, asked.measure),
     )
     names = _names(found, asked)
     context = {

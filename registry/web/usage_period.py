@@ -19,7 +19,8 @@ PERIODS: Final = {"24h": dt.timedelta(hours=24), "7d": dt.timedelta(days=7), "30
     "90d": dt.timedelta(days=90),
     "365d": dt.timedelta(days=365),
 }
-HOURS_UP_TO = dt.timedelta(days=8)  # longer periods are drawn by the day
+# Longer periods are drawn by the day: by the hour, everybody's week is ten thousands of sums.
+HOURS_UP_TO: Final = {False: dt.timedelta(days=8), True: dt.timedelta(days=2)}
 MEASURES: Final = ("cost", "calls", "tokens", "errors", "latency", "first_token")
 NARROWED: Final = ("model", "provider", "user", "token", "tag")
 
@@ -37,7 +38,7 @@ class Asked:
 
     @property
     def step(self) -> Literal["hour", "day"]:
-        return "hour" if self.until - self.since <= HOURS_UP_TO else "day"
+        return "hour" if self.until - self.since <= HOURS_UP_TO[self.everybody] else "day"
 
 
 class UsageForm(forms.Form):

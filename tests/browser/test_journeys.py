@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.axe import violations
 from tests.browser.conftest import chunk
 from tests.upstream import Forever, Upstream, chunked, json_answer
 
@@ -22,12 +23,18 @@ PAGES = (
     "playground/",
     "conversations/",
     "compare/",
+    "compare/results/",
     "models/",
+    "models/?view=cards",
+    "models/choose/",
     "keys/",
     "keys/add/",
     "tokens/",
     "usage/",
     "accounts/",
+    "admin/",
+    "admin/registry/usagerecord/",
+    "admin/health/",
 )
 
 
@@ -82,7 +89,7 @@ def test_the_stub_answers_without_a_key_and_the_thread_is_kept(page: Any) -> Non
     assert turn.locator(".text strong").inner_text() == "me"
     assert "conversation=" in page.url
     reload_until(page, lambda: page.locator(".turn").count() == 2)
-    assert page.locator(".turn[data-role=user]").inner_text() == "Remember **me**"
+    assert page.locator(".turn[data-role=user] .text").inner_text() == "Remember **me**"
     assert page.locator(".turn[data-role=assistant] strong").inner_text() == "me"
     page.goto("/conversations/")
     assert page.get_by_role("link", name="Remember **me**").count() == 1
@@ -179,16 +186,54 @@ def test_a_token_is_shown_once_works_and_is_revoked(page: Any, hub: str) -> None
         time.sleep(0.1)
 
 
-def test_two_models_answer_side_by_side(page: Any, tiny: str) -> None:
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_three_models_are_compared_blind_and_the_winner_comes_first(
+    open_page: Callable[..., Any], complaints: list[str], tiny: str, width: int, scheme: str
+) -> None:
+    page = open_page(width=width, scheme=scheme)
     page.goto("/compare/")
-    for column, name in enumerate(("stub-echo", tiny)):
-        page.locator(".column .pick").nth(column).click()
+    for column, name in enumerate(("stub-echo", tiny, "stub-echo")):
+        if column == 2:
+            page.get_by_role("button", name="Add a model").click()
+        else:
+            page.locator(".column .pick").nth(column).click()
         page.get_by_label("Search models").fill(name)
         page.locator(f'.option[data-name="{name}"]').click()
-    page.get_by_label("Prompt", exact=True).fill("Same for both")
+    page.get_by_label("Blind", exact=False).check()
+    page.get_by_label("Prompt", exact=True).fill("Same for all")
     page.get_by_role("button", name="Ask them").click()
     page.get_by_text("Grüße aus").wait_for()
-    page.locator(".column .text", has_text="Same for both").wait_for()
+    assert not page.get_by_text(tiny, exact=True).first.is_visible()
+    best = page.locator(".column", has_text="Same for all").first
+    best.get_by_role("button", name="is best").click()
+    page.get_by_text("stub-echo won").wait_for()
+    page.get_by_role("button", name="first of the tier").click()
+    page.get_by_text("stub-echo is now the first of the tier").wait_for()
+    assert page.locator("tr", has_text="stub-echo").get_by_text("100 %").count() == 1
+    page.get_by_role("link", name="Same for all").first.click()
+    page.locator(".column.winner .text.rendered").wait_for()
+    assert violations(page) == [] and complaints == []
+
+
+def test_what_a_token_spent_is_found_by_person_token_and_time(page: Any, hub: str) -> None:
+    page.goto("/tokens/")
+    page.get_by_label("Name").fill("nightly job")
+    page.get_by_role("button", name="Make token").click()
+    token = page.locator("#plaintext").inner_text()
+    body = json.dumps({"model": "stub-echo", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json", "x-llmhub-tags": "nightly"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{hub}/v1/chat/completions", body, headers), timeout=20
+    ) as response:
+        assert response.status == 200
+    page.goto("/usage/?who=all&by=token")
+    reload_until(page, lambda: page.get_by_role("link", name="nightly job · ada").count() == 1)
+    page.locator(".u-legend").wait_for()
+    page.get_by_role("link", name="nightly job · ada").click()
+    page.get_by_label("Grouped by").select_option("tag")
+    page.wait_for_url("**by=tag**")
+    page.locator("#results th", has_text="nightly").first.wait_for()
+    assert violations(page) == []
 
 
 def test_models_are_found_as_one_types(page: Any, tiny: str) -> None:
@@ -224,6 +269,10 @@ def test_no_page_overflows_or_complains(
         page.goto(f"/{path}")
         over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert (path, over) == (path, 0)
+        if (width, scheme) in ((1440, "light"), (390, "dark")):
+            assert (path, violations(page)) == (path, [])
+        if path.startswith("admin/"):
+            continue  # Django's own lists name their boxes otherwise; axe looks at them
         fields = "document.querySelectorAll('input:not([type=hidden]), select, textarea')"
         unnamed = f"[...{fields}].filter(field => !field.labels.length)"
         assert (path, page.evaluate(f"{unnamed}.length")) == (path, 0)
@@ -277,3 +326,14 @@ def status_with(hub: str, token: str) -> int:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def test_ctrl_k_goes_to_anything(page: Any) -> None:
+    page.goto("/tokens/")
+    page.keyboard.press("Control+k")
+    page.get_by_label("Go to", exact=True).fill("stub-ec")
+    page.locator("#palette-results a", has_text="stub-echo").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="stub-echo").wait_for()
+    assert violations(page) == []

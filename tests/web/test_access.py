@@ -24,7 +24,7 @@ WITH_ROW = {str(route.name) for route in urlpatterns if "pk" in str(route.patter
 PAGES = (
     "home", "playground", "conversations", "compare", "models", "model_options", "model_choose", "keys", "key_add",
     "tokens", "usage", "model", "experiment", "compare_results",
-    "account", "password_change",
+    "find", "account", "password_change",
 )  # fmt: skip
 POST_ONLY = (
     "playground_token", "playground_conversations", "playground_conversation", "playground_drop", "conversation_rename",

@@ -1,6 +1,6 @@
 // The dialog that chooses a model: the server searches, so that thousands of models never reach the page at once.
 
-const dialog = document.querySelector("dialog.picker");
+const dialog = document.querySelector("dialog.picker:not(.palette)");
 const input = dialog?.querySelector("input");
 const list = dialog?.querySelector(".options");
 let answer = null;
