@@ -18,7 +18,7 @@ COVERAGE_FLAGS = $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COV
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run install test lint types imports migrations test-sqlite \
-	test-postgres test-live test-faults ledger-proof coverage coverage-adapters fuzz fuzz-api lock bench soak \
+	test-postgres test-live test-faults ledger-proof coverage coverage-adapters fuzz fuzz-api lock bench soak mutation supply-chain sbom security-long \
 	usage-bench messages screenshots format
 
 help:
@@ -29,6 +29,9 @@ help:
 	@echo "make fuzz         a million damaged streams through the decoders (an hour on two cores)"
 	@echo "make fuzz-api     a hundred thousand requests made from the API's schema, on both databases"
 	@echo "make test-faults  kills, outages and bad upstreams, those that take minutes too (docs/faults.md)"
+	@echo "make mutation     break each guard in one place at a time: do its tests notice? (an hour)"
+	@echo "make security-long  rotation under kills, revocation, timing, nonces (docs/security.md)"
+	@echo "make supply-chain sbom   what Python starts by itself, and whether all is pinned; the bill of materials"
 	@echo "make ledger-proof the ledger against the upstream's own count, under kills and outages"
 	@echo "make lint types imports migrations test-sqlite test-postgres coverage   parts of make test"
 	@echo "make format lock  rewrite the code's layout; the locked requirements"
@@ -98,13 +101,31 @@ FUZZ_API_CASES ?= 100000
 fuzz-api: install
 	$(VENV)/python -W ignore -m tests.api.fuzz --cases $(FUZZ_API_CASES)
 
+# Breaks each guard in one place at a time and counts what its own tests notice; GUARDS="egress vault" for some.
+mutation: install
+	$(VENV)/python -W ignore -m tests.mutation $(GUARDS) $(MUTATION)
+
+# What runs at every start of Python, and whether every requirement is pinned by version and hash.
+supply-chain: install
+	$(VENV)/python -m tests.supply_chain
+
+# The bill of materials of what runs in production, CycloneDX as JSON, from the lock.
+SBOM ?= sbom.json
+sbom:
+	@$(PYTHON) llmhub/bootstrap.py install --lock requirements-sbom.txt --venv $(CACHE)/sbom-venv
+	$(CACHE)/sbom-venv/bin/cyclonedx-py requirements requirements.txt --output-reproducible --of JSON -o $(SBOM)
+
+# Minutes to an hour: rotation under kills, revocation on two nodes, timing, a million nonces (docs/security.md).
+security-long: install
+	$(VENV)/python -W ignore -m tests.security_long $(LONG)
+
 test-live: install
 	@$(PYTHON) llmhub/bootstrap.py install --lock requirements-live.txt --venv $(LIVE_VENV) --compiles
 	LLMHUB_LIVE_PYTHON=$(LIVE_VENV)/bin/python $(PYTEST) -m live tests/live
 
 # Needs uv (pip install uv). No index address gets into the locks.
 lock:
-	for name in requirements requirements-installer requirements-dev requirements-live; do \
+	for name in requirements requirements-installer requirements-dev requirements-live requirements-sbom; do \
 		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 			--no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS) $$name.in -o $$name.txt || exit 1; \
 	done

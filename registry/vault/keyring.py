@@ -76,8 +76,6 @@ class KeyRing:
             raise DecryptError("the ciphertext names no key of the ring")
         try:
             raw = base64.b64decode(encoded, altchars=b"-_", validate=True)
-            if len(raw) < NONCE_BYTES + 16:
-                raise DecryptError("the ciphertext is too short")
             return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], additional_data).decode()
         except (InvalidTag, binascii.Error, ValueError) as error:
             raise DecryptError("the ciphertext does not open here") from error

@@ -317,6 +317,40 @@ def test_local_opens_this_machine_and_private_networks_but_nothing_odd() -> None
             LOCAL.check_url(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "passes"),
+    [
+        ("https://h.example:1/", True),
+        ("https://h.example:65535/", True),
+        ("https://h.example:0/", False),
+        ("https://h.example:65536/", False),
+        ("https://h.example:99999/", False),
+        ("https://h.example/" + "a" * (8192 - 18), True),
+        ("https://h.example/" + "a" * (8193 - 18), False),
+        (f"https://{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 61}/", True),
+        (f"https://{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 62}/", False),
+    ],
+)
+def test_ports_lengths_and_names_end_where_they_should(url: str, passes: bool) -> None:
+    if passes:
+        assert parse_url(url).scheme == "https"
+    else:
+        with pytest.raises(EgressDeniedError):
+            parse_url(url)
+
+
+@pytest.mark.parametrize(("port", "passes"), [(79, False), (80, True), (443, True), (1023, False), (1024, True)])
+def test_of_the_low_ports_two_are_open(port: int, passes: bool) -> None:
+    if passes:
+        PUBLIC.check_address("8.8.8.8", port, "h.example")
+        PUBLIC.check_url(f"https://h.example:{port}/")
+        return
+    with pytest.raises(EgressDeniedError):
+        PUBLIC.check_address("8.8.8.8", port, "h.example")
+    with pytest.raises(EgressDeniedError):
+        PUBLIC.check_url(f"https://h.example:{port}/")
+
+
 def test_a_base_url_takes_no_query() -> None:
     for url in ("https://api.openai.com/v1?key=k", "https://api.openai.com/v1?"):
         with pytest.raises(EgressDeniedError):
