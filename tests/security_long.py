@@ -106,6 +106,8 @@ def timing(count: int = 100_000) -> bool:
         for other in names[at + 1 :]:
             t = _welch(kept[one], kept[other])
             worst = max(worst, abs(t))
+    means = ", ".join(f"{name} {statistics.fmean(taken):.0f} ns" for name, taken in kept.items())
+    print(f"timing: {means}")
     print(f"timing: {count} tries of each of {len(cases)} kinds of wrong token, |t| at most {worst:.2f} (target < 4.5)")
     return worst < 4.5
 

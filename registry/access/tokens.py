@@ -9,7 +9,7 @@ import datetime as dt
 import hmac
 import ipaddress
 import time
-from typing import Any, Final, Protocol, TypeGuard
+from typing import Any, Final, Protocol
 
 from django.utils import timezone
 
@@ -18,7 +18,8 @@ from registry.access.principals import Principal, TokenEntry
 from registry.models.access_token import AccessToken, digest_of, prefix_of
 
 SESSION_TOKEN_S = 600
-_NOBODYS: Final = "0" * 64  # no digest of anything that anybody could present
+# Stands for a token that nobody knows: its digest is of nothing that anybody could present.
+_NOBODY: Final = TokenEntry(id=None, name="", prefix="", digest="0" * 64, owner_id=None)
 
 
 class TokenError(Exception):
@@ -39,11 +40,12 @@ class Tokens(Protocol):
 
 def verify(token: TokenEntry | None, presented: str) -> TokenEntry:
     """Check the secret and the token's life. Raises TokenError, in the same words for a wrong prefix or secret."""
+    held = token or _NOBODY
     digest = digest_of(presented)
-    matches = hmac.compare_digest(digest, token.digest if token else _NOBODYS)
-    # As many comparisons for every token, so that the time tells nothing of a rotation.
-    matches |= hmac.compare_digest(digest, token.old_digest if _is_in_grace(token) else _NOBODYS)
-    if token is None or not matches:
+    # The same steps for every token, known or not, rotated or not: the time tells nothing.
+    old_digest = held.old_digest if held.old_digest and held.old_digest_until > time.time() else _NOBODY.digest
+    matches = hmac.compare_digest(digest, held.digest) | hmac.compare_digest(digest, old_digest)
+    if not matches or token is None:
         raise TokenError("The access token is not valid.")
     remember(presented)
     if token.revoked_at is not None:
@@ -51,10 +53,6 @@ def verify(token: TokenEntry | None, presented: str) -> TokenEntry:
     if token.expires_at is not None and token.expires_at <= time.time():
         raise TokenError("The access token has expired.", code="token_expired")
     return token
-
-
-def _is_in_grace(token: TokenEntry | None) -> TypeGuard[TokenEntry]:
-    return token is not None and bool(token.old_digest) and token.old_digest_until > time.time()
 
 
 def check_network(token: TokenEntry, address: str) -> None:

@@ -125,10 +125,13 @@ def lines() -> Iterator[io.StringIO]:
         logger.setLevel(before)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.django_db
 def test_no_place_holds_a_planted_secret(
     planted: dict[str, str], upstream: Upstream, lines: io.StringIO, admin: Any, alice: Any, settings: Any, capfd: Any
 ) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("the sinks are the hub's own and the same on both: swept once")
     begun = time.time() - 1
     _, plaintext = AccessToken.mint(owner=alice, name="canary")
     sweep = Sweep({**planted, "access token": plaintext})
