@@ -15,7 +15,9 @@ from tests.supply_chain import LOCKS, ROOT, start_up_files, unpinned
 CLIENTS = {"aiohttp", "httpx", "requests", "urllib3", "http.client", "urllib.request", "socket", "ssl", "ftplib"}
 MAY_CONNECT = {
     "adapters/connections.py",  # the one way out
+    "adapters/http1.py",
     "adapters/transport.py",
+    "registry/web/oidc.py",  # `requests` in front, for allauth; the transport sends
     "adapters/httpx_transport.py",  # the same rules behind httpx's seam
     "llmhub/bootstrap.py",  # whether a port is free
     "llmhub/supervisor.py",  # whether the server listens yet
@@ -99,6 +101,7 @@ def test_one_function_opens_ciphertexts() -> None:
         "registry/models/credential.py",
         "registry/vault/fields.py",
         "registry/vault/keyring.py",
+        "registry/vault/second_factors.py",
         "registry/management/commands/rotate_encryption_keys.py",
     }
 
