@@ -1,8 +1,9 @@
 """Anthropic's content blocks and turns, both ways, for both sides of the hub. Values in, values out; no request fields.
 
 What only Anthropic understands travels in `provider_metadata["anthropic"]`: `cache_control`, `citations`, `title`,
-`context`, `caller` on any part, `signature` or `redacted_data` on reasoning, and `block` on an empty text part, which
-is a block we have no type for (server tools, fallback, compaction), kept whole.
+`context`, `caller` on any part, `signature` or `redacted_data` on reasoning, `source_fields` on an image or a document
+(what its source says that we don't know), and `block` on an empty text part, which is a block we have no type for
+(server tools, fallback, compaction), kept whole.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ _SAID_BY_TYPE: Mapping[str, frozenset[str]] = {
     "tool_use": frozenset({"type", "id", "name", "input"}),
     "tool_result": frozenset({"type", "tool_use_id", "content", "is_error"}),
 }
-_OUR_MARKS = frozenset({"block", "signature", "redacted_data"})
+_OUR_MARKS = frozenset({"block", "signature", "redacted_data", "source_fields"})
+# What a source says in canonical values; a text's media type is always text/plain.
+_SAID_BY_SOURCE = frozenset({"type", "media_type", "data", "url", "file_id"})
 
 
 def vendor_data(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -215,7 +218,8 @@ def block_from_part(part: Part, role: str, target: Target) -> Block | None:
                 param="messages",
             )
         case ImagePart():
-            return {"type": "image", "source": _image_source(part, target)} | _carried("image", part.provider_metadata)
+            source = _image_source(part, target) | _source_fields(part)
+            return {"type": "image", "source": source} | _carried("image", part.provider_metadata)
         case FilePart():
             return _file_block(part, target)
         case _:
@@ -247,6 +251,10 @@ def _image_source(part: ImagePart, target: Target) -> Block:
     return _base64_source(part.media_type, part.data or b"")
 
 
+def _source_fields(part: ImagePart | FilePart) -> Block:
+    return dict(vendor_data(part.provider_metadata).get("source_fields", {}))
+
+
 def _base64_source(media_type: str, data: bytes) -> Block:
     return {"type": "base64", "media_type": media_type, "data": base64.b64encode(data).decode("ascii")}
 
@@ -255,11 +263,10 @@ def _file_block(part: FilePart, target: Target) -> Block:
     if not target.profile.supports_files:
         raise _unsupported(f"{target.model} takes no files", target)
     media_type = (part.media_type or "").partition(";")[0].strip().lower()
+    source = _file_source(part, media_type, target) | _source_fields(part)
     if media_type in _IMAGE_TYPES:
-        return {"type": "image", "source": _file_source(part, media_type, target)} | _carried(
-            "image", part.provider_metadata
-        )
-    block: Block = {"type": "document", "source": _file_source(part, media_type, target)}
+        return {"type": "image", "source": source} | _carried("image", part.provider_metadata)
+    block: Block = {"type": "document", "source": source}
     if part.filename:
         block["title"] = part.filename
     return block | _carried("document", part.provider_metadata)
@@ -327,10 +334,12 @@ def _media_part(block: Mapping[str, Any]) -> Part:
     is_image = block["type"] == "image"
     source = block.get("source")
     source = source if isinstance(source, Mapping) else {}
-    metadata = carried_fields(block["type"], block)
     media_type, title = source.get("media_type"), block.get("title")
+    carried = {k: v for k, v in block.items() if k not in _SAID_BY_TYPE[block["type"]]}
     if not is_image:  # the file's name is the title; it is not carried twice
-        metadata = vendor_metadata(**{k: v for k, v in vendor_data(metadata).items() if k != "title"})
+        carried.pop("title", None)
+    unknown = {k: v for k, v in source.items() if k not in _SAID_BY_SOURCE}
+    metadata = vendor_metadata(**carried, source_fields=unknown or None)
     match source:
         case {"type": "base64", "data": str(text)}:
             data = _decoded(text)

@@ -32,8 +32,10 @@ HUB_FORMAT: Final = "llmhub-v1"
 
 # Names under which codecs keep what only one vendor understands: dialects, and vendors by their own name.
 _VENDORS: Final = frozenset({*get_args(Dialect), "anthropic", "gemini"}) - {DIALECT}
-# Clients send whole answers back; these fields of an answer mean nothing in a request.
-_ECHOED: Final = ("annotations", "provider_specific_fields", "object")
+# Clients send whole answers back; these fields of an answer mean nothing in a request. Some are an SDK's or a library's
+# own: `parsed` and `parsed_arguments` are OpenAI's (Python), `provider_specific_fields` is LiteLLM's.
+_ECHOED: Final = ("annotations", "provider_specific_fields", "object", "parsed")
+_ECHOED_IN_CALLS: Final = ("index", "provider_specific_fields", "parsed_arguments")
 _PLAIN: Final = ("user", "system")
 
 
@@ -78,7 +80,8 @@ def _parse_message(fields: Fields, n: int, before: list[Message]) -> Message:
             if not calls:
                 refuse(fields.path("name"), "names no function that an earlier message called.")
             parts = _parse_content(content, path)
-            return Message(role="tool", parts=parts, tool_call_id=calls[-1].id, name=name)
+            marks = _marks(fields.rest())
+            return Message(role="tool", parts=parts, tool_call_id=calls[-1].id, name=name, provider_metadata=marks)
         case _:
             refuse(fields.path("role"), 'must be "system", "developer", "user", "assistant" or "tool".')
 
@@ -114,7 +117,9 @@ def _parse_part(fields: Fields) -> Part:
                 refuse(fields.path("text"), "is required in a text part.")
             return TextPart(text=text, provider_metadata=_marks(fields.rest()))
         case "refusal":
-            return RefusalPart(text=fields.text("refusal") or "")
+            refusal = RefusalPart(text=fields.text("refusal") or "")
+            fields.nothing_else()
+            return refusal
         case "image_url":
             return _parse_image(fields)
         case "input_audio":
@@ -189,6 +194,7 @@ def _parse_assistant(fields: Fields, content: Any, path: str, n: int) -> tuple[P
     legacy = fields.fields("function_call")
     if legacy is not None:
         name, arguments = legacy.required_text("name", longest=256), legacy.text("arguments") or "{}"
+        legacy.nothing_else()
         parts.append(ToolCall(id=f"call_function_{n}", name=name, arguments=arguments))
     if not parts and content is None:
         refuse(path, "is required in an assistant's message that calls no tool.")
@@ -229,28 +235,24 @@ def _foreign(metadata: Any) -> dict[str, Any]:
 def _parse_tool_call(fields: Fields) -> ToolCall:
     call_id = fields.required_text("id", longest=512)
     kind = fields.text("type") or "function"
-    fields.take("index")
-    if kind == "custom":
-        custom = Fields(fields.take("custom"), fields.path("custom"))
-        return ToolCall(
-            id=call_id,
-            name=custom.required_text("name", longest=256),
-            arguments=custom.text("input") or "",
-            provider_metadata={DIALECT: {"type": "custom"}},
-        )
-    if kind != "function":
+    if kind not in ("function", "custom"):
         refuse(fields.path("type"), 'must be "function" or "custom".')
-    function = Fields(fields.take("function"), fields.path("function"))
-    arguments = function.take("arguments")
+    inner = Fields(fields.take(kind), fields.path(kind))
+    name = inner.required_text("name", longest=256)
+    arguments = inner.take("arguments" if kind == "function" else "input")
     if isinstance(arguments, Mapping):  # an object where the text of one belongs
         arguments = dump_client_json(arguments).decode()
     elif arguments is not None:
-        arguments = checked_text(arguments, function.path("arguments"))
-    metadata: dict[str, Any] = {}
-    extra = fields.mapping("extra_content")
-    if extra:
-        metadata = _foreign(extra.get(HUB_FORMAT))
-        if kept := {name: value for name, value in extra.items() if name != HUB_FORMAT}:
-            metadata[DIALECT] = {"extra_content": kept}
-    name = function.required_text("name", longest=256)
-    return ToolCall(id=call_id, name=name, arguments=arguments or "{}", provider_metadata=metadata)
+        arguments = checked_text(arguments, inner.path("arguments" if kind == "function" else "input"))
+    extra = fields.mapping("extra_content") or {}
+    own: dict[str, Any] = {"type": "custom"} if kind == "custom" else {}
+    if kept := {name: value for name, value in extra.items() if name != HUB_FORMAT}:
+        own["extra_content"] = kept
+    for place, given in (("call_fields", fields), ("inner_fields", inner)):
+        for field in _ECHOED_IN_CALLS:
+            given.take(field)
+        if rest := given.rest():
+            own[place] = rest
+    metadata = _foreign(extra.get(HUB_FORMAT)) | _marks(own)
+    arguments = arguments or ("{}" if kind == "function" else "")
+    return ToolCall(id=call_id, name=name, arguments=arguments, provider_metadata=metadata)

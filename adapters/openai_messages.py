@@ -154,11 +154,11 @@ def _assistant(message: Message, target: Target) -> dict[str, Any]:
 
 def _tool_call(call: ToolCall, target: Target) -> dict[str, Any]:
     own = _own(call.provider_metadata)
-    call_id = _call_id(call.id, target)
-    if own.get("type") == "custom":
-        return {"id": call_id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
-    wire: dict[str, Any] = {"id": call_id, "type": "function", "function": function}
+    kind = "custom" if own.get("type") == "custom" else "function"
+    inner = {"name": call.name}
+    inner |= {"input": call.arguments} if kind == "custom" else {"arguments": call.arguments or "{}"}
+    inner |= own.get("inner_fields", {})
+    wire = {"id": _call_id(call.id, target), "type": kind, kind: inner, **own.get("call_fields", {})}
     if "extra_content" in own and "extra_content" in target.profile.echo_fields:
         wire["extra_content"] = own["extra_content"]
     return wire

@@ -2,7 +2,8 @@
 
 Nothing is stored here, so a conversation comes back whole: an assistant's turn is the run of its items (reasoning,
 messages, calls). What only this dialect understands stays in `provider_metadata["openai.responses"]`: `item` is an item
-kept whole, `id` and `phase` belong to a text or a call. Another vendor's signatures travel in `encrypted_content`.
+kept whole, `id` and `phase` belong to a text or a call, `message_fields` and `part_fields` are what a message or a part
+says that has no place in canonical values. Another vendor's signatures travel in `encrypted_content`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = ["DIALECT", "open_metadata", "parse_input", "seal_metadata"]
 DIALECT: Final[Dialect] = "openai.responses"
 _CHAT: Final[Dialect] = "openai.chat"
 _SEALED: Final = "llmhub-v1."
+_ECHOED: Final = ("annotations", "logprobs", "parsed")  # of an answer's text; `parsed` is OpenAI's SDK's own
 _VENDORS: Final = frozenset({*get_args(Dialect), "anthropic", "gemini", "openai"}) - {DIALECT}
 
 
@@ -106,19 +108,27 @@ class _Turns:
 
     def _message(self, fields: Fields) -> None:
         role = fields.text("role")
-        own = {name: value for name in ("id", "phase") if (value := fields.text(name, longest=256))}
-        parts = _content(fields.take("content"), fields.path("content"), own if role == "assistant" else {})
+        own: dict[str, Any] = {name: value for name in ("id", "phase") if (value := fields.text(name, longest=256))}
+        content, path = fields.take("content"), fields.path("content")
+        fields.take("status")  # an answer's own
+        rest = fields.rest()
+        if role == "assistant" and rest:
+            own["message_fields"] = rest
+        parts = _content(content, path, own if role == "assistant" else {})
+        marks: dict[str, Any] = {DIALECT: {"message_fields": rest}} if rest else {}
         match role:
             case "assistant":
+                if not any(isinstance(part, TextPart) for part in parts):
+                    fields.nothing_else()  # a refusal has no place for them
                 self._assistant.extend(parts)
             case "user":
                 self.close()
-                self.messages.append(Message(role="user", parts=parts))
+                self.messages.append(Message(role="user", parts=parts, provider_metadata=marks))
             case "system" | "developer":
                 if not all(isinstance(part, TextPart) for part in parts):
                     refuse(fields.path("content"), "of a system message takes text only.")
                 self.close()
-                self.messages.append(Message(role="system", parts=parts))
+                self.messages.append(Message(role="system", parts=parts, provider_metadata=marks))
             case _:
                 refuse(fields.path("role"), "must be user, assistant, system or developer.")
 
@@ -126,7 +136,17 @@ class _Turns:
         self.close()
         call_id = fields.required_text("call_id", longest=512)
         parts = _content(fields.take("output"), fields.path("output"), {})
-        self.messages.append(Message(role="tool", tool_call_id=call_id, name=self._names.get(call_id), parts=parts))
+        fields.take("status")  # an answer's own
+        rest = fields.rest()
+        self.messages.append(
+            Message(
+                role="tool",
+                tool_call_id=call_id,
+                name=self._names.get(call_id),
+                parts=parts,
+                provider_metadata={DIALECT: {"message_fields": rest}} if rest else {},
+            )
+        )
 
 
 def _call(fields: Fields, *, custom: bool) -> ToolCall:
@@ -172,9 +192,13 @@ def _part(fields: Fields, metadata: Mapping[str, Any]) -> Part:
             text = fields.text("text")
             if text is None:
                 refuse(fields.path("text"), "is required in a text part.")
-            return TextPart(text=text, provider_metadata=metadata)
+            for field in _ECHOED if kind == "output_text" else ():
+                fields.take(field)
+            return TextPart(text=text, provider_metadata=_with_rest(metadata, fields))
         case "refusal":
-            return RefusalPart(text=fields.text("refusal") or "")
+            refusal = RefusalPart(text=fields.text("refusal") or "")
+            fields.nothing_else()
+            return refusal
         case "input_image":
             return _image(fields)
         case "input_file":
@@ -182,9 +206,17 @@ def _part(fields: Fields, metadata: Mapping[str, Any]) -> Part:
         case "input_audio":
             audio = Fields(fields.take("input_audio"), fields.path("input_audio"))
             data = _base64(audio.required_text("data"), audio.path("data"))
-            return AudioPart(data=data, format=audio.required_text("format", longest=16))
+            form = audio.required_text("format", longest=16)
+            audio.nothing_else()
+            return AudioPart(data=data, format=form, provider_metadata=_with_rest({}, fields))
         case _:
             refuse(fields.path("type"), "must be input_text, input_image, input_file, input_audio or output_text.")
+
+
+def _with_rest(metadata: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+    """With what a part says beside what we read: for this dialect, and no other."""
+    rest = fields.rest()
+    return {DIALECT: {**metadata.get(DIALECT, {}), "part_fields": rest}} if rest else dict(metadata)
 
 
 def _image(fields: Fields) -> Part:
@@ -192,17 +224,18 @@ def _image(fields: Fields) -> Part:
     if bool(url) == bool(file_id):
         refuse(fields.path("image_url"), "or file_id is required, and not both.")
     if file_id:
-        return FilePart(file_id=file_id, media_type="image/*")
+        return FilePart(file_id=file_id, media_type="image/*", provider_metadata=_with_rest({}, fields))
     detail = fields.text("detail", longest=16)
+    metadata = _with_rest({}, fields)
     url = (url or "").strip()
     if url[:5].lower() == "data:":
         inline = parse_data_url(url)
         if inline is None or not inline[0].startswith("image/") or not inline[1]:
             refuse(fields.path("image_url"), "is a data: URL that holds no base64 image.")
-        return ImagePart(media_type=inline[0], data=inline[1], detail=detail)
+        return ImagePart(media_type=inline[0], data=inline[1], detail=detail, provider_metadata=metadata)
     if not url.lower().startswith(("https://", "http://")):
         refuse(fields.path("image_url"), "must start with https://, http:// or data:.")
-    return ImagePart(url=url, detail=detail)
+    return ImagePart(url=url, detail=detail, provider_metadata=metadata)
 
 
 def _file(fields: Fields) -> FilePart:
@@ -210,17 +243,19 @@ def _file(fields: Fields) -> FilePart:
     given = {name: text for name in ("file_id", "file_url", "file_data") if (text := fields.text(name))}
     if len(given) != 1:
         refuse(fields.path("file_data"), "or file_url or file_id is required, and only one of them.")
+    metadata = _with_rest({}, fields)
     if "file_id" in given:
-        return FilePart(file_id=given["file_id"], filename=filename)
+        return FilePart(file_id=given["file_id"], filename=filename, provider_metadata=metadata)
     if "file_url" in given:
-        return FilePart(url=given["file_url"], filename=filename)
+        return FilePart(url=given["file_url"], filename=filename, provider_metadata=metadata)
     encoded = given["file_data"]
     if encoded[:5].lower() == "data:":
         inline = parse_data_url(encoded)
         if inline is None:
             refuse(fields.path("file_data"), "is a data: URL that holds no base64.")
-        return FilePart(media_type=inline[0], data=inline[1], filename=filename)
-    return FilePart(data=_base64(encoded, fields.path("file_data")), filename=filename)
+        return FilePart(media_type=inline[0], data=inline[1], filename=filename, provider_metadata=metadata)
+    data = _base64(encoded, fields.path("file_data"))
+    return FilePart(data=data, filename=filename, provider_metadata=metadata)
 
 
 def _base64(text: str, path: str) -> bytes:

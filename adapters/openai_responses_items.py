@@ -3,6 +3,7 @@
 What only this API understands travels in `provider_metadata["openai.responses"]`: `item` is an output item kept whole
 (reasoning with its encrypted content, server tools), `id`, `phase`, `annotations` and the like stand beside a text or a
 call, and `origin` says whose they are: another account can't read them, so they go back to the same provider only.
+`message_fields` and `part_fields` are what a client said of a message or a part that nothing here has a place for.
 """
 
 from __future__ import annotations
@@ -72,9 +73,11 @@ def build_input(messages: Sequence[Message], target: Target) -> list[Item]:
     for message in messages:
         match message.role:
             case "system":
-                items.append({"role": target.profile.system_role, "content": _content(message.parts, target)})
+                content, said = _content(message.parts, target), _message_fields(message, target)
+                items.append({"role": target.profile.system_role, "content": content, **said})
             case "user":
-                items.append({"role": "user", "content": _content(message.parts, target)})
+                content, said = _content(message.parts, target), _message_fields(message, target)
+                items.append({"role": "user", "content": content, **said})
             case "assistant":
                 turn = _assistant(message, target)
                 custom |= {item["call_id"] for item in turn if item.get("type") == "custom_tool_call"}
@@ -82,18 +85,31 @@ def build_input(messages: Sequence[Message], target: Target) -> list[Item]:
             case _:  # tool
                 call_id = message.tool_call_id or ""
                 kind = "custom_tool_call_output" if call_id in custom else "function_call_output"
-                items.append({"type": kind, "call_id": call_id, "output": _content(message.parts, target)})
+                output, said = _content(message.parts, target), _message_fields(message, target)
+                items.append({"type": kind, "call_id": call_id, "output": output, **said})
     return items
 
 
 def _content(parts: Sequence[Part], target: Target) -> str | list[Item]:
     spoken = [part for part in parts if not isinstance(part, ReasoningPart)]
-    if all(isinstance(part, TextPart) for part in spoken) and len(spoken) <= 1:
-        return "".join(part.text for part in spoken if isinstance(part, TextPart))
-    return [_input_part(part, target) for part in spoken]
+    content = [_input_part(part, target) for part in spoken]
+    if len(content) <= 1 and all(item.keys() == {"type", "text"} for item in content):
+        return "".join(item["text"] for item in content)
+    return content
+
+
+def _message_fields(message: Message, target: Target) -> Mapping[str, Any]:
+    return _own(message.provider_metadata, target).get("message_fields", {})  # type: ignore[no-any-return]
 
 
 def _input_part(part: Part, target: Target) -> Item:
+    wire = _plain_input_part(part, target)
+    if not isinstance(part, RefusalPart):
+        wire |= _own(part.provider_metadata, target).get("part_fields", {})
+    return wire
+
+
+def _plain_input_part(part: Part, target: Target) -> Item:
     match part:
         case TextPart():
             return {"type": "input_text", "text": part.text}
@@ -135,7 +151,8 @@ def _assistant(message: Message, target: Target) -> list[Item]:
             case TextPart() if isinstance(whole, Mapping):
                 items.append(dict(whole))
             case TextPart():
-                _add_text(items, {"type": "output_text", "text": part.text}, own)
+                said = own.get("part_fields", {})
+                _add_text(items, {"type": "output_text", "text": part.text, **said}, own)
             case RefusalPart():
                 _add_text(items, {"type": "refusal", "refusal": part.text}, {})
             case ReasoningPart() if isinstance(whole, Mapping) and _can_be_read(whole):
@@ -149,11 +166,12 @@ def _assistant(message: Message, target: Target) -> list[Item]:
 
 def _add_text(items: list[Item], content: Item, own: Mapping[str, Any]) -> None:
     """Append to the message before it when that is the same one, else open one."""
-    known = {name: own[name] for name in ("id", "phase") if own.get(name)}
+    known = {name: own[name] for name in ("id", "phase") if own.get(name)} | own.get("message_fields", {})
     last = items[-1] if items else {}
-    if content.get("text") == "" and (not known or last.get("id") == known.get("id")):
+    is_same = all(last.get(name) == value for name, value in known.items())
+    if content.get("text") == "" and is_same:
         return  # a stream tells a message's citations beside its text
-    if last.get("type") == "message" and (not known or last.get("id") == known.get("id")):
+    if last.get("type") == "message" and is_same:
         last["content"].append(content)
         return
     items.append({"type": "message", "role": "assistant", "content": [content], **known})
