@@ -30,7 +30,10 @@ class Migration(migrations.Migration):
                         choices=[
                             ("viewer", "Viewer: looks at models and their own usage"),
                             ("user", "User: calls models, keeps keys and tokens"),
-                            ("manager", "Manager: a user who invites people and keeps service accounts"),
+                            (
+                                "manager",
+                                "Manager: a user who invites people, keeps service accounts and sees everybody's usage",
+                            ),
                             ("admin", "Admin: everything"),
                         ],
                         default="user",
@@ -78,7 +81,10 @@ class Migration(migrations.Migration):
                 choices=[
                     ("viewer", "Viewer: looks at models and their own usage"),
                     ("user", "User: calls models, keeps keys and tokens"),
-                    ("manager", "Manager: a user who invites people and keeps service accounts"),
+                    (
+                        "manager",
+                        "Manager: a user who invites people, keeps service accounts and sees everybody's usage",
+                    ),
                 ],
                 default="user",
                 max_length=16,

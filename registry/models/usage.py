@@ -77,8 +77,8 @@ class UsageQuerySet(OwnedQuerySet):
     shared_when_ownerless = False
 
     def visible_to(self, user: Any) -> UsageQuerySet:
-        """One's own calls; an admin sees everybody's (whom they cost, never what was said)."""
-        if user.is_authenticated and user.is_active and user.is_superuser:
+        """One's own calls; admins and managers see everybody's (whom they cost, never what was said)."""
+        if user.is_authenticated and user.is_active and user.is_manager:
             return self
         return super().visible_to(user)
 
@@ -220,7 +220,7 @@ class UsageSums(models.Model):
         def visible_to(self, user: Any) -> Self:
             if not user.is_authenticated or not user.is_active:
                 return self.none()
-            return self.all() if user.is_superuser else self.filter(user_key=user.pk)
+            return self.all() if user.is_manager else self.filter(user_key=user.pk)
 
     objects = SumsQuerySet.as_manager()
 

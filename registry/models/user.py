@@ -26,7 +26,7 @@ class Role(models.TextChoices):
 
     VIEWER = "viewer", "Viewer: looks at models and their own usage"
     USER = "user", "User: calls models, keeps keys and tokens"
-    MANAGER = "manager", "Manager: a user who invites people and keeps service accounts"
+    MANAGER = "manager", "Manager: a user who invites people, keeps service accounts and sees everybody's usage"
 
 
 # What a role may do at most, in the scopes of tokens: a token is never worth more than its owner at the time of use.

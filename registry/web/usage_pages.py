@@ -93,7 +93,7 @@ def export(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 
 def _asked(request: HttpRequest) -> tuple[UsageForm, Asked]:
     user = person(request)
-    form = UsageForm(request.GET, person=user, sees_all=user.is_superuser)
+    form = UsageForm(request.GET, person=user, sees_all=user.is_manager)
     return form, form.asked()
 
 

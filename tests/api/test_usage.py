@@ -43,10 +43,15 @@ def test_a_call_is_shown_with_its_tries(alice: Any) -> None:
     assert found["costs"]["input"] is None
 
 
-def test_an_admin_sees_everybodys_calls_and_narrows_by_user(admin: Any, alice: Any, bob: Any) -> None:
+@pytest.mark.parametrize("rank", ["admin", "manager"])
+def test_admins_and_managers_see_everybodys_calls_and_narrow_by_user(
+    charlie: Any, alice: Any, bob: Any, rank: str
+) -> None:
     make_rows(alice, "alice")
     make_rows(bob, "bob")
-    caller = by_session(admin)
+    charlie.give_rank(rank)
+    charlie.save()
+    caller = by_session(charlie)
     assert len(caller.get("/api/usage/").json()["results"]) == 2
     assert [row["username"] for row in caller.get("/api/usage/?user=bob").json()["results"]] == ["bob"]
     assert by_session(alice).get("/api/usage/?user=bob").json()["results"] == []
@@ -89,15 +94,18 @@ def sums(alice: Any, bob: Any) -> None:
     rollup.renew_days()
 
 
-def test_sums_are_of_ones_own_calls(alice: Any, admin: Any, sums: None) -> None:
+def test_sums_are_of_ones_own_calls(alice: Any, admin: Any, charlie: Any, sums: None) -> None:
     found = by_session(alice).get("/api/usage/summary/?group_by=model").json()
     assert [(row["label"], row["cost"], row["calls"]) for row in found["results"]] == [
         ("m1", "1.25", 2),
         ("m0", "0.5", 2),
     ]
     assert (found["total"]["cost"], found["total"]["calls"], found["total"]["mean_latency_ms"]) == ("1.75", 4, 25.0)
-    by_user = by_session(admin).get("/api/usage/summary/?group_by=user").json()
-    assert [row["label"] for row in by_user["results"]] == ["bob", "alice"]
+    charlie.give_rank("manager")
+    charlie.save()
+    for person in (admin, charlie):
+        by_user = by_session(person).get("/api/usage/summary/?group_by=user").json()
+        assert [row["label"] for row in by_user["results"]] == ["bob", "alice"]
 
 
 @pytest.mark.parametrize("query", ["group_by=password", "group_by=", "since=x", "until=%00"])
