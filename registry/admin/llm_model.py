@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from adapters.errors import ConfigurationError
 from adapters.kinds import profile_for
-from registry.admin.base import RecordAdmin, RecordForm, RecordInline
+from registry.admin.base import RecordAdmin, RecordForm, RecordInline, note, stored_columns
 from registry.admin.list_fields import CapabilitiesField, WordsField
 from registry.admin.test_connection import TestableAdmin
+from registry.catalog.base_model import take_from_base
 from registry.models import PRICE_FIELDS, LLMModel, ModelAccess, ModelPrice
 
 
@@ -30,6 +31,8 @@ class ModelForm(RecordForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "family" in self.fields:
+            self.fields["family"].help_text = "At Azure the model behind the deployment, as OpenAI calls it: gpt-4o."
         if "capabilities" in self.fields:
             known = self.instance.capabilities or {}
             self.fields["capabilities"].widget.notes = {
@@ -124,6 +127,14 @@ class LLMModelAdmin(TestableAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("prices")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """After the prices were: what a deployment's base model is known for fills what nobody said."""
+        super().save_related(request, form, formsets, change)
+        if not change or "family" in form.changed_data:
+            before = stored_columns(form.instance)
+            if take_from_base(form.instance):
+                note(request, "change", form.instance, before)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return self.readonly_fields if obj is None else ("provider", *self.readonly_fields)

@@ -11,6 +11,7 @@ from adapters.create import codec_for, create_adapter, read_timeouts
 from adapters.egress import origin_of
 from adapters.errors import ConfigurationError
 from adapters.kinds import KINDS, get_kind, profile_for
+from registry.catalog.base_model import profile_name
 from registry.catalog.entries import CredentialEntry, LLMEntry, ProviderEntry, Secret
 from registry.catalog.environment import EnvironmentOverride, default_timeout_s, environment_key, override_of
 
@@ -85,7 +86,7 @@ def build_adapter(
     target = replace(
         adapter.target,
         auth_type=_auth_type(provider.auth_type, key),
-        profile=profile_for(row.kind, entry.model, entry.profile or None),
+        profile=profile_for(row.kind, profile_name(row.kind, entry.model, entry.family), entry.profile or None),
         timeouts=read_timeouts(timeout_s, local=row.local),
     )
     return Adapter(target, codec_for(row.kind), transport, policy)

@@ -17,6 +17,7 @@ from adapters.errors import ConfigurationError
 from adapters.kinds import profile_for
 from registry.api.fields import FlagField, JsonObjectField, MoneyField, RowField, TextField, TextListField, money
 from registry.api.serializers.base import OwnedSerializer, RowSerializer, check_row
+from registry.catalog.base_model import take_from_base
 from registry.models import CAPABILITIES, PRICE_FIELDS, LLMModel, ModelPrice, Provider
 
 _ANSWERS: Final[Mapping[Any, str]] = {True: "yes", False: "no", None: "unknown"}
@@ -157,6 +158,7 @@ class LLMModelSerializer(OwnedSerializer):
         prices = validated_data.pop("prices", None)
         row = super().create(validated_data)
         self._price(row, prices)
+        self._take_from_base(row)
         return row
 
     def update(self, instance: Any, validated_data: dict[str, Any]) -> Any:
@@ -164,7 +166,13 @@ class LLMModelSerializer(OwnedSerializer):
         validated_data.pop("provider", None)
         row = super().update(instance, validated_data)
         self._price(row, prices)
+        if "family" in validated_data:
+            self._take_from_base(row)
         return row
+
+    def _take_from_base(self, row: LLMModel) -> None:
+        if take_from_base(row):
+            row.current_prices = [price for price in [row.price_at()] if price]  # type: ignore[attr-defined]
 
     def put(self, row: Any) -> Any:
         if row.is_default and row.owner_id is None:
