@@ -54,6 +54,7 @@ def test_lists_and_counts_that_are_none_are_errors() -> None:
     for count in (None, True, "3"):
         with pytest.raises(UpstreamProtocolError):
             CODEC.parse_count_tokens(reply({"input_tokens": count}), target_for())
+    assert CODEC.parse_count_tokens(reply({"input_tokens": 3}), target_for()) == 3
 
 
 def test_a_model_lists_dates_may_be_anything() -> None:
@@ -100,6 +101,25 @@ def test_what_a_model_cannot_see_is_refused(parts: tuple[Part, ...], profile: di
             target_for(profile=target.profile.override(profile)),
             stream=False,
         )
+
+
+def test_a_later_system_message_has_a_turn_where_the_model_takes_one_and_no_results_are_due() -> None:
+    target = target_for()
+    turns = target_for(profile=target.profile.override({"supports_system_turns": True}))
+    call = Message(role="assistant", parts=(ToolCall(id="t", name="f", arguments="{}"),))
+    told = said("system", "be brief")
+    for before, role in ((HELLO, "system"), ((*HELLO, said("assistant", "yes")), "system"), ((*HELLO, call), "user")):
+        request = ChatRequest(messages=(*before, told))
+        body = json.loads(CODEC.build_request(request, turns, stream=False).body)
+        assert body["messages"][-1]["role"] == role
+
+
+def test_an_uploaded_image_goes_back_as_an_image() -> None:
+    source = {"type": "file", "file_id": "file_1"}
+    turn = {"role": "user", "content": [{"type": "image", "source": source}]}
+    request = CLIENT.parse_request({"max_tokens": 9, "messages": [turn]}).request
+    (back,) = json.loads(CODEC.build_request(request, target_for(), stream=False).body)["messages"]
+    assert back["content"] == [{"type": "image", "source": source}]
 
 
 def test_tools_of_a_model_without_them_and_odd_efforts_are_refused() -> None:
@@ -255,6 +275,21 @@ def test_a_stream_of_odd_events_is_written() -> None:
     assert deltas == ["thinking_delta", "signature_delta", "citations_delta", "text_delta", "input_json_delta"]
 
 
+def test_what_only_this_dialect_knows_is_written_whole() -> None:
+    block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"q": "x"}}
+    events = written(
+        ReasoningDelta(text="", provider_metadata={"anthropic": {"signature": "S"}}),
+        TextDelta(text="", provider_metadata={"anthropic": {"block": block}}),
+        Finished(reason="stop", provider_metadata={"anthropic": {"context_management": {"applied_edits": []}}}),
+    )
+    starts = [event["content_block"]["type"] for event in events if event["type"] == "content_block_start"]
+    assert starts == ["thinking", "server_tool_use"]
+    assert next(event["delta"] for event in events if event["type"] == "content_block_delta")["signature"] == "S"
+    assert [event["context_management"] for event in events if event["type"] == "message_delta"] == [
+        {"applied_edits": []}
+    ]
+
+
 def test_calls_side_by_side_are_written_one_after_the_other() -> None:
     events = written(
         ToolCallStarted(index=0, id="a", name="f"),
@@ -316,6 +351,27 @@ def test_blocks_that_say_all_at_their_start_and_deltas_that_say_nothing() -> Non
     assert [e.text for e in events if isinstance(e, ReasoningDelta)] == ["hm", "more"]
     assert calls_of(events) == [("f", '{"a":1}')]
     assert finished(events).reason == "tool_calls"
+
+
+def test_a_compaction_is_gathered_and_what_was_edited_is_told() -> None:
+    """After docs.claude.com, compaction and context editing."""
+    events = read(
+        START,
+        opened(0, type="compaction", content=None),
+        delta(0, "compaction_delta", content="All "),
+        delta(0, "compaction_delta", content="so far."),
+        closed(0),
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn"},
+            "context_management": {"applied_edits": [{"type": "clear_tool_uses_20250919"}]},
+        },
+        STOP,
+    )
+    (whole,) = [event for event in events if isinstance(event, TextDelta)]
+    assert whole.provider_metadata == {"anthropic": {"block": {"type": "compaction", "content": "All so far."}}}
+    (edit,) = finished(events).provider_metadata["anthropic"]["context_management"]["applied_edits"]
+    assert edit["type"] == "clear_tool_uses_20250919"
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,12 @@ def test_trap_44_a_filtered_answer_has_no_message() -> None:
     assert answer.provider_metadata["openai.chat"]["content_filter_results"] == [{"hate": 1}]
 
 
+def test_an_answer_without_verdicts_is_openais() -> None:
+    body = {"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]}
+    answer = CODEC.parse_response(reply(body), target_for())
+    assert (answer.text, dict(answer.provider_metadata)) == ("x", {})
+
+
 def test_trap_18_the_opening_chunk_has_no_choices() -> None:
     first = {"choices": [], "created": 0, "id": "", "model": "", "prompt_filter_results": []}
     delta = {"choices": [{"index": 0, "delta": {"content": "x"}}], "id": "c", "model": "gpt", "created": 5}

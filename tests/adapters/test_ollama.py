@@ -321,6 +321,20 @@ def test_embeddings() -> None:
         CODEC.build_embeddings(EmbeddingRequest(inputs=((1, 2),)), target_for())
     with pytest.raises(UpstreamProtocolError):
         CODEC.parse_embeddings(reply({"embeddings": None}), target_for())
+    answer = CODEC.parse_embeddings(reply({"embeddings": [[1, 0.5]], "prompt_eval_count": 2}), target_for("all-minilm"))
+    assert (answer.model, answer.vectors, answer.usage.input_tokens) == ("all-minilm", ((1.0, 0.5),), 2)
+
+
+def test_the_list_names_what_is_installed() -> None:
+    rows: list[Any] = [
+        {"name": "a:latest", "model": "a:latest", "modified_at": "2026-01-01T00:00:00Z", "capabilities": ["tools"]},
+        {"name": "b", "details": {"family": "llama"}},
+        {"model": 5},
+        5,
+    ]
+    first, second = CODEC.parse_list_models(reply({"models": rows}), target_for()).models
+    assert (first.id, first.created, first.capabilities["tools"]) == ("a:latest", 1767225600, True)
+    assert (second.id, second.created, second.capabilities) == ("b", None, {})  # a server too old to name them
 
 
 # --- recordings ----------------------------------------------------------------------------------------------------

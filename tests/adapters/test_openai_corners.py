@@ -22,15 +22,12 @@ from adapters.openai_chat import OpenAIChatCodec
 from adapters.openai_chat_client import OpenAIChatClientCodec
 from adapters.openai_errors import encode_error, error_in_body
 from adapters.openai_usage import encode_usage, merge_usage, parse_usage, read_money
-from adapters.passthrough import ChatStreamTap, is_said, read_text, reshapes, rewrite_model
 from adapters.types import (
     AudioPart,
     ChatRequest,
     ChatResponse,
-    Choice,
     EmbeddingRequest,
     FilePart,
-    Finished,
     ImagePart,
     ImageRequest,
     JsonFormat,
@@ -41,22 +38,18 @@ from adapters.types import (
     ReasoningPart,
     RefusalDelta,
     RefusalPart,
-    ResponseStarted,
-    TextDelta,
     TextPart,
     ToolCall,
-    ToolCallDelta,
     ToolCallStarted,
     ToolDefinition,
     Usage,
     UsageReported,
     WireResponse,
 )
-from adapters.wire_json import dump_json
 from tests.adapters.replay import decode, finished, text_of
 from tests.adapters.test_openai_chat import HELLO, WEATHER, assistant, build, sent, target
 from tests.adapters.test_openai_errors import classify, openai
-from tests.adapters.test_passthrough import TARGET, WHOLE, body_of, chunk, run
+from tests.adapters.test_passthrough import TARGET, chunk
 
 CODEC = OpenAIChatCodec()
 CLIENT = OpenAIChatClientCodec()
@@ -340,6 +333,14 @@ def test_content_of_every_shape_is_read() -> None:
     assert len(read({"content": "x", "images": [{"image_url": {"url": "data:image/png,plain"}}]}).parts) == 2
 
 
+@pytest.mark.parametrize("kind", ["openai_compatible", "openrouter"])
+def test_thinking_told_in_details_alone_is_read(kind: str) -> None:
+    message = {"content": "x", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}
+    body = reply({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+    thought, _ = CODEC.parse_response(body, target(kind, "x/y")).parts
+    assert isinstance(thought, ReasoningPart) and thought.text == "hm"
+
+
 @pytest.mark.parametrize("body", [[], {}, {"choices": []}])
 def test_an_answer_without_a_choice_is_an_error(body: Any) -> None:
     with pytest.raises(UpstreamProtocolError):
@@ -408,6 +409,8 @@ def test_usage_of_every_shape_is_read_and_never_summed() -> None:
     own = parse_usage({"is_byok": True, "cost_details": {"upstream_inference_cost": 0.5}})
     assert own.provider_cost_usd == "0.5"
     assert parse_usage({"prompt_tokens": -1, "completion_tokens": 2.0}).output_tokens == 2
+    cached = {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}, "cached_tokens": 5}
+    assert parse_usage(cached).cache_read_tokens == 4
     merged = merge_usage({"a": 1, "d": {"x": 1}, "e": 5}, {"a": None, "d": {"y": 2}, "e": {"z": 1}})
     assert merged == {"a": 1, "d": {"x": 1, "y": 2}, "e": {"z": 1}}
     written = encode_usage(Usage(input_tokens=1, output_tokens=1, reasoning_tokens=1, provider_cost_usd="0.5"))
@@ -443,133 +446,6 @@ def test_the_hubs_own_and_a_providers_empty_purse_read_alike() -> None:
         code = "insufficient_quota"
 
     assert encode_error(Spent("x"), request_id="r")["error"]["type"] == "insufficient_quota"
-
-
-# --- what clients get ----------------------------------------------------------------------------------------------
-
-
-def test_an_answer_of_every_part_is_written() -> None:
-    parts = (
-        ReasoningPart(text="hm", provider_metadata={"anthropic": {"signature": "s"}}),
-        TextPart(text="a", provider_metadata={OWN: {"annotations": [{"type": "url_citation"}]}}),
-        RefusalPart(text="no"),
-        ToolCall(id="c", name="f", arguments="{}", provider_metadata={"gemini": {"thought_signature": "t"}}),
-        ToolCall(id="d", name="g", arguments="free", provider_metadata={OWN: {"type": "custom"}}),
-        ToolCall(id="e", name="h", arguments="{}", provider_metadata={OWN: {"extra_content": {"google": 1}}}),
-        ImagePart(media_type="image/png", data=b"\x89PNG"),
-        AudioPart(data=b"x", format="wav", provider_metadata={OWN: {"audio": {"id": "a1"}}}),
-    )
-    response = ChatResponse(id="1", model="m", choices=(Choice(parts=parts, finish_reason="tool_calls"),))
-    message = CLIENT.encode_response(response, request_id="req_1", model="alias")["choices"][0]["message"]
-    assert message["reasoning_details"][0]["metadata"] == {"anthropic": {"signature": "s"}}
-    assert message["annotations"] and message["refusal"] == "no" and message["audio"]["id"] == "a1"
-    assert [call.get("extra_content") for call in message["tool_calls"]] == [
-        {"llmhub-v1": {"gemini": {"thought_signature": "t"}}},
-        None,
-        {"google": 1},
-    ]
-    kept = ReasoningPart(text="hm", provider_metadata={OWN: {"reasoning_details": [{"type": "x"}]}})
-    response = ChatResponse(id="1", model="m", choices=(Choice(parts=(kept,)),))
-    told = CLIENT.encode_response(response, request_id="req_1", model="alias")["choices"][0]["message"]
-    assert told["reasoning_details"] == [{"type": "x"}]
-
-
-def test_a_stream_of_every_event_is_written() -> None:
-    encoder = CLIENT.stream_encoder(request_id="req_1", model="alias", include_usage=True)
-    custom = {OWN: {"type": "custom"}}
-    events = [
-        ResponseStarted(id="1", model="m", created=7),
-        TextDelta(text="a", logprobs={"content": []}),
-        ResponseStarted(id="1", model="m", created=9),
-        RefusalDelta(text="no"),
-        ReasoningDelta(text=""),
-        ReasoningDelta(text="", provider_metadata={"anthropic": {"signature": "s"}}),
-        ReasoningDelta(text="hm", provider_metadata={OWN: {}}),
-        ToolCallStarted(index=0, id="c", name="f", provider_metadata={"gemini": {"x": 1}}),
-        ToolCallDelta(index=0, arguments="{}"),
-        ToolCallStarted(index=1, id="d", name="g", provider_metadata=custom),
-        ToolCallDelta(index=1, arguments="free"),
-        UsageReported(usage=Usage(input_tokens=1, output_tokens=1)),
-        Finished(reason="tool_calls"),
-    ]
-    told = b"".join(encoder.encode(event) for event in events) + encoder.finish()  # type: ignore[arg-type]
-    chunks = [json.loads(line[6:]) for line in told.split(b"\n") if line.startswith(b"data: {")]
-    deltas = [one["choices"][0]["delta"] for one in chunks if one["choices"]]
-    assert {one["created"] for one in chunks} == {7}
-    assert deltas[-2]["tool_calls"] == [{"index": 1, "custom": {"input": "free"}}]
-    assert any("reasoning_details" in delta for delta in deltas)
-    assert told.endswith(b"data: [DONE]\n\n") and chunks[-1]["usage"]["total_tokens"] == 2
-    silent = CLIENT.stream_encoder(request_id="req_1", model="alias", include_usage=False)
-    silent.continue_at(5)  # type: ignore[attr-defined]
-    assert b'"created":5' in silent.encode(TextDelta(text="a"))
-    assert silent.finish() == b"data: [DONE]\n\n"
-    broken = silent.error(QuotaExceededError("p has no money"), request_id="r")
-    assert CLIENT.encode_error(QuotaExceededError("x"), request_id="r")["error"]["code"] == "insufficient_quota"
-    assert json.loads(broken[6:])["error"]["type"] == "insufficient_quota"
-
-
-# --- the pass-through ----------------------------------------------------------------------------------------------
-
-
-def test_what_a_tap_cannot_forward_is_an_error_each_time_it_is_asked() -> None:
-    for odd in (b"data: [1]\n\n", b'{"choices":[]}', b'{"error":{"message":"no"}}', b"event: error\ndata: {}\n\n"):
-        tap = ChatStreamTap(TARGET)
-        with pytest.raises(LLMError):
-            tap.feed(odd)
-            tap.close()
-        for again in (lambda tap=tap: tap.feed(WHOLE), tap.close):
-            with pytest.raises(LLMError):
-                again()
-
-
-def test_a_tap_passes_comments_and_keeps_what_comes_after_the_end() -> None:
-    tap = ChatStreamTap(TARGET)
-    out = run(tap, [b": hello\n\n" + WHOLE + b": late\n\n" + body_of(chunk())])
-    assert out == b": hello\n\n" + WHOLE
-    quiet = ChatStreamTap(TARGET, ends=False)
-    assert b"[DONE]" not in run(quiet, [WHOLE]) and quiet.usage.output_tokens == 2
-    assert ChatStreamTap(TARGET).usage == Usage()
-
-
-def test_a_tap_renames_id_and_model_however_they_are_written() -> None:
-    for body in (
-        WHOLE,
-        WHOLE.replace(b'":', b'": '),
-        WHOLE.replace(b'"model"', b'"model" '),
-        body_of({**chunk(), "model": None}, chunk("stop")),
-        body_of({**chunk(), "id": "mine"}, chunk("stop")),
-        body_of(chunk(), {**chunk(), "x": '"model":"real"'}, chunk("stop")),
-        body_of({"choices": []}, {"choices": [5]}, chunk(), chunk("stop")),
-        body_of(chunk(created=7), {**chunk("stop"), "choices": [{"index": "x", "finish_reason": "stop"}]}),
-    ):
-        for pieces in ([body], [body[n : n + 1] for n in range(len(body))]):
-            tap = ChatStreamTap(TARGET, model="alias", answer_id="mine", include_usage=False)
-            told = [json.loads(line[6:]) for line in run(tap, pieces).split(b"\n") if line.startswith(b"data: {")]
-            assert {one.get("model", "alias") for one in told} == {"alias"}
-            assert {one.get("id") for one in told} == {"mine"}
-            assert tap.finish_reasons == {0: "stop"}
-
-
-def test_a_block_that_is_not_what_it_seems_is_read_event_by_event() -> None:
-    tap = ChatStreamTap(TARGET, model="alias")
-    assert tap.feed(body_of(chunk(), done=False))
-    said = b"data: " + dump_json(chunk()) + b"\n\n"
-    assert tap.feed(said * 2).count(b'"alias"') == 2
-    assert tap.feed(said.replace(b"\n\n", b"\nid: 5\n\n") * 2).count(b'"alias"') == 2
-    twice = said.replace(b'"usage":null', b'"a":{"model":"real"}')
-    nameless = b"data: " + dump_json({"choices": []}) + b"\n\n"
-    told = tap.feed(twice + nameless)
-    assert told.count(b'"model":"alias"') == 1 and told.count(b'"a":{"model":"real"}') == 1
-    assert tap.feed(said + nameless).count(b'"alias"') == 1
-    assert tap.feed(b"data: " + dump_json(chunk("stop")) + b"\n\n: cut") and tap.close() == b"data: [DONE]\n\n"
-
-
-def test_what_was_said_is_found_in_forwarded_bytes() -> None:
-    said = body_of({"choices": [{"delta": {"content": 'a "b"', "tool_calls": [{"function": {"arguments": "{}"}}]}}]})
-    assert is_said(said) and not is_said(body_of({"choices": [{"delta": {"content": ""}}]}, done=False))
-    assert read_text(said.replace(b'": ', b'":')) == 'a "b"{}'
-    assert reshapes(b'{"reasoning": "x"}') and not reshapes(b'{"content": "x"}')
-    assert rewrite_model(b"[1]", "alias") == b"[1]"
 
 
 def test_requests_for_vectors_and_images_have_their_own_addresses() -> None:

@@ -56,6 +56,14 @@ def test_other_text_stays_as_it_is() -> None:
         assert redact(text) == text
 
 
+def test_secrets_that_are_each_others_forms_are_kept_once() -> None:
+    remember(KEY)
+    kept = len(redaction._digests)
+    remember(quote(KEY, safe=""))
+    assert len(redaction._digests) < 2 * kept
+    assert redact(f"a {quote(KEY, safe='')} b") == f"a {REDACTED} b"
+
+
 def test_the_longest_of_two_secrets_that_begin_alike_goes() -> None:
     remember(KEY, KEY + "-and-more")
     assert redact(f"{KEY}-and-more") == REDACTED
