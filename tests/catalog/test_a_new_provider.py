@@ -54,8 +54,8 @@ def acme_template() -> ProviderTemplate:
 
 @pytest.fixture
 def acme(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, "acme", acme_row())  # type: ignore[arg-type]
-    monkeypatch.setitem(TEMPLATES, "acme", acme_template())  # type: ignore[arg-type]
+    monkeypatch.setitem(KINDS, "acme", acme_row())
+    monkeypatch.setitem(TEMPLATES, "acme", acme_template())
 
 
 def test_a_row_and_a_template_take_less_than_forty_lines() -> None:
