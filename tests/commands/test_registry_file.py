@@ -66,9 +66,10 @@ def test_an_import_makes_the_files_records(path: Path) -> None:
 
 
 def test_a_dry_run_tells_the_plan_and_does_nothing(path: Path) -> None:
+    log = RegistryChange.objects.count()
     out = run("import_registry", path, "--dry-run")
     assert "new provider lmstudio_local" in out and "new model openai_public/gpt-4o" in out and "Dry run" in out
-    assert not Provider.objects.exists() and not RegistryChange.objects.exists()
+    assert not Provider.objects.exists() and RegistryChange.objects.count() == log
 
 
 def test_a_second_import_changes_nothing(path: Path) -> None:
