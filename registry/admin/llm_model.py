@@ -15,7 +15,7 @@ from adapters.kinds import profile_for
 from registry.admin.base import RecordAdmin, RecordForm, RecordInline, note, stored_columns
 from registry.admin.list_fields import CapabilitiesField, WordsField
 from registry.admin.test_connection import TestableAdmin
-from registry.catalog.base_model import take_from_base
+from registry.catalog.from_base_model import take_from_base
 from registry.models import PRICE_FIELDS, LLMModel, ModelAccess, ModelPrice
 
 

@@ -10,7 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from adapters.kinds import profile_for
-from registry.catalog.base_model import profile_name, take_from_base
+from registry.catalog.base_model import profile_name
+from registry.catalog.from_base_model import take_from_base
 from registry.models import LLMModel, ModelPrice, Provider
 from tests.api.conftest import by_session
 

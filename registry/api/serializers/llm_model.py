@@ -17,7 +17,7 @@ from adapters.errors import ConfigurationError
 from adapters.kinds import profile_for
 from registry.api.fields import FlagField, JsonObjectField, MoneyField, RowField, TextField, TextListField, money
 from registry.api.serializers.base import OwnedSerializer, RowSerializer, check_row
-from registry.catalog.base_model import take_from_base
+from registry.catalog.from_base_model import take_from_base
 from registry.models import CAPABILITIES, PRICE_FIELDS, LLMModel, ModelPrice, Provider
 
 _ANSWERS: Final[Mapping[Any, str]] = {True: "yes", False: "no", None: "unknown"}
