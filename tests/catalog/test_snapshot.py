@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import DatabaseError
-from django.utils import timezone
 
 from registry.catalog import snapshot as snapshot_module
 from registry.catalog.entries import LLMTier, Secret
@@ -29,46 +26,9 @@ from registry.models import (
     User,
 )
 from registry.vault.keyring import DecryptError, new_key
+from tests.catalog.rows import KEY, loaded, make_model, make_provider, names, plant, state, tier
 
 pytestmark = pytest.mark.django_db
-
-KEY = "sk-planted-0123456789abcdefghij"
-
-
-def make_provider(slug: str = "p", **fields: Any) -> Provider:
-    values = {"slug": slug, "name": slug, "adapter": "openai", "base_url": "https://api.openai.com/v1"}
-    return Provider.objects.create(**values | fields)
-
-
-def make_model(provider: Provider, name: str, price: Any = None, **fields: Any) -> LLMModel:
-    model = LLMModel.objects.create(**{"provider": provider, "model_id": name, "name": name} | fields)
-    if price is not None:
-        ModelPrice.objects.create(model=model, input_per_1m=price, effective_from=long_ago())
-    return model
-
-
-def long_ago() -> dt.datetime:
-    return timezone.now() - dt.timedelta(days=30)
-
-
-def plant(provider: Provider, key: str = KEY, **fields: Any) -> Credential:
-    credential = Credential(provider=provider, **fields)
-    credential.set_secret(key)
-    return credential
-
-
-def loaded() -> Snapshot:
-    snapshot = Snapshot()
-    snapshot.refresh()
-    return snapshot
-
-
-def tier(snapshot: Snapshot, owner: Any = None) -> list[str]:
-    return [entry.name for entry in snapshot.in_tier(LLMTier.STANDARD, owner and owner.pk)]
-
-
-def names(snapshot: Snapshot, owner: Any = None) -> set[str]:
-    return {entry.name for entry in snapshot.active(owner and owner.pk)}
 
 
 def test_the_first_refresh_loads_everything(alice: Any) -> None:
@@ -390,61 +350,6 @@ def test_one_row_that_can_not_be_read_leaves_the_others(capabilities: Any) -> No
     assert names(snapshot) == {"good", "bad"}
 
 
-def test_what_a_listener_could_not_take_in_is_told_again() -> None:
-    """A revocation that met a database outage half way is not lost."""
-    provider = make_provider()
-    snapshot = loaded()
-    told: list[frozenset[str]] = []
-
-    def listen(tables: frozenset[str]) -> None:
-        told.append(tables)
-        if len(told) == 1:
-            raise DatabaseError("gone away")
-
-    snapshot.listeners.append(listen)
-    provider.save()
-    fresh_at = snapshot.fresh_at
-    with pytest.raises(DatabaseError):
-        snapshot.refresh()
-    assert snapshot.fresh_at == fresh_at
-    make_model(provider, "m")
-    snapshot.refresh()
-    assert [("registry_provider" in tables) for tables in told] == [True, True]
-    assert "registry_llmmodel" in told[1]
-    snapshot.refresh()
-    assert len(told) == 2
-
-
-def test_a_full_load_that_a_listener_missed_is_told_again_as_one() -> None:
-    snapshot = Snapshot()
-    told: list[frozenset[str]] = []
-
-    def listen(tables: frozenset[str]) -> None:
-        told.append(tables)
-        if len(told) == 1:
-            raise DatabaseError("gone away")
-
-    snapshot.listeners.append(listen)
-    with pytest.raises(DatabaseError):
-        snapshot.refresh()
-    make_provider()
-    snapshot.refresh()
-    assert told == [EVERYTHING, EVERYTHING]
-
-
-def test_more_changes_than_fit_one_reading_are_read_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    provider = make_provider()
-    snapshot = loaded()
-    LLMModel.objects.bulk_create([LLMModel(provider=provider, model_id=f"m{n}", name=f"m{n:05}") for n in range(5003)])
-    snapshot.refresh()
-    snapshot.refresh()
-    assert len(snapshot.index) == 5003
-    provider.enabled = False
-    provider.save()
-    snapshot.refresh()
-    assert names(snapshot) == set()
-
-
 def test_a_model_that_is_edited_is_never_missing_to_a_reader() -> None:
     """Readers take no lock: while a refresh rebuilds entries, every look-up still finds them."""
     provider = make_provider()
@@ -475,49 +380,3 @@ def test_a_model_that_is_edited_is_never_missing_to_a_reader() -> None:
         done.set()
         reader.join(30)
     assert missed == []
-
-
-def state(snapshot: Snapshot) -> dict[str, Any]:
-    """All that readers can meet, in an order of no accident."""
-    index = snapshot.index
-    owners = {None, *(entry.owner_id for entry in index.by_id.values())}
-    texts = {name for entry in index.by_id.values() for name in (entry.name, entry.model, *entry.aliases)}
-    return {
-        "providers": snapshot.providers,
-        "models": index.by_id,
-        "names": {(text, o): [e.id for e in index.named(text, o)] for text in texts for o in owners},
-        "tiers": {(t, o): [e.id for e in index.in_tier(t, o)] for t in LLMTier for o in owners},
-        "active": {o: [e.id for e in index.active(o)] for o in owners},
-        "known names": {name for name, pairs in index._names.items() if pairs},
-        "credentials": {key: rows for key, rows in snapshot.credentials.items() if rows},
-        "presets": {key: set(map(repr, lists)) for key, lists in snapshot.presets.items()},
-        "routes": {key: set(map(repr, lists)) for key, lists in snapshot.routes.items()},
-        "default": snapshot.default_model_id,
-        "rules": sorted(map(repr, snapshot.rules.opened)),
-    }
-
-
-def test_a_process_that_was_away_for_longer_than_the_log_reaches_loads_everything() -> None:
-    provider = make_provider()
-    make_model(provider, "kept")
-    snapshot = loaded()
-    make_model(provider, "missed")
-    make_model(provider, "newest")
-    RegistryChange.objects.update(at=timezone.now() - dt.timedelta(days=2))
-    assert RegistryChange.prune(older_than=dt.timedelta(days=1)) > 0
-    assert RegistryChange.objects.count() == 1  # the newest stays, so that whoever is behind can tell
-    assert RegistryChange.prune(older_than=dt.timedelta(days=1)) == 0
-    snapshot.refresh()
-    assert [entry.name for entry in snapshot.alphabetical()] == ["kept", "missed", "newest"]
-
-
-def test_a_process_that_has_seen_the_pruned_changes_goes_on_from_the_log(django_assert_num_queries: Any) -> None:
-    provider = make_provider()
-    make_model(provider, "first")
-    snapshot = loaded()
-    RegistryChange.objects.update(at=timezone.now() - dt.timedelta(days=2))
-    RegistryChange.prune(older_than=dt.timedelta(days=1))
-    loaded_at = snapshot.loaded_at
-    make_model(provider, "second")
-    assert snapshot.refresh() and snapshot.loaded_at == loaded_at
-    assert [entry.name for entry in snapshot.alphabetical()] == ["first", "second"]

@@ -26,7 +26,7 @@ from registry.models import (
     RouteEntry,
     User,
 )
-from tests.catalog.test_snapshot import state
+from tests.catalog.rows import state
 
 STEPS = 200
 KINDS: tuple[Any, ...] = (

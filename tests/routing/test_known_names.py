@@ -9,7 +9,7 @@ from registry.access.principals import Principal
 from registry.catalog.snapshot import Snapshot
 from registry.routing.known_names import KnownNames
 from registry.routing.resolve import Ask, Candidate, Dropped, Gate, Resolution, resolve
-from tests.routing.test_resolve import ALICE, MINE, NOW, SHARED, entry, hub, who
+from tests.routing.entries import ALICE, MINE, NOW, SHARED, entry, hub, who
 
 
 def known(*gates: Gate) -> KnownNames:

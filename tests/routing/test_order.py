@@ -12,7 +12,7 @@ import pytest
 
 from registry.catalog.entries import CredentialEntry, LLMEntry, RankedList, RankedModel
 from registry.routing.resolve import Ask, Dropped, resolve
-from tests.routing.test_resolve import MINE, SHARED, entry, hub, names, who
+from tests.routing.entries import MINE, SHARED, entry, hub, names, who
 
 A, B, C, SPARE = entry("a", 5), entry("b", 1), entry("c", 3), entry("spare", 0)
 
