@@ -217,7 +217,7 @@ async def test_gzip_that_was_not_asked_for_is_read(upstream: Upstream, transport
         ("br", b"x"),
         ("gzip, gzip", b"x"),
         ("gzip", b"not gzip"),
-        ("gzip", gzip.compress(b"cut short" * 100)[:-20]),
+        ("gzip", gzip.compress(b"cut short" * 100, mtime=0)[:-20]),  # no clock in the test's name
     ],
 )
 async def test_a_compression_that_cannot_be_read_is_an_error(
