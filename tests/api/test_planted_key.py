@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.conf import settings
 from django.db import connection
 
 from registry.models import AuditEvent, Credential, EndpointPolicy, Provider
 from tests.api.conftest import Caller, by_session
+from tests.database_file import files_that_hold, sqlite_files
 from tests.upstream import Upstream, json_answer, reset_after
 
 KEY = "sk-canary/7Q+planted=0123456789-zyxwv"
@@ -105,9 +104,6 @@ def test_no_key_is_in_the_database_file(alice: Any) -> None:
         pytest.skip("one file is SQLite's alone")
     body = {"name": "p", "adapter": "openai", "api_key": KEY, "headers": {"X-Extra": HEADER}}
     assert by_session(alice).post("/api/providers/", body).status_code == 201
-    connection.close()
-    name = Path(settings.DATABASES["default"]["TEST"]["NAME"])
-    for file in name.parent.glob(name.name + "*"):
-        content = file.read_bytes()
-        for secret in (KEY, HEADER):
-            assert not [form for form in forms(secret) if form.encode() in content]
+    files = sqlite_files()
+    assert files_that_hold(["registry_credential"], files)  # the search itself finds what is there
+    assert not files_that_hold(forms(KEY) | forms(HEADER), files)
