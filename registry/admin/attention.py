@@ -21,7 +21,7 @@ from registry.models import (
     UsageState,
     User,
 )
-from registry.usage.rollup import FAILED
+from registry.usage.sums import FAILED
 
 SOON = dt.timedelta(days=14)
 RETIRES_SOON = dt.timedelta(days=60)

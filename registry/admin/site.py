@@ -17,7 +17,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.text import slugify
 
-from registry.models import Credential, CredentialState, HealthState, Provider, UsageRollup
+from registry.models import Credential, CredentialState, HealthState, Provider, UsageSlice
 
 # The first page's sections, in the order of use; what stands in none comes last.
 SECTIONS = (
@@ -27,7 +27,7 @@ SECTIONS = (
         "People and access",
         ("User", "Invitation", "Group", "UserSettings", "AccessToken", "Budget", "RateLimit", "EndpointPolicy"),
     ),
-    ("Usage", ("UsageRecord", "UsageAttempt", "UsageRollup", "UsageDay", "BudgetLease")),
+    ("Usage", ("UsageRecord", "UsageAttempt", "UsageRollup", "UsageDay", "UsageSlice", "BudgetLease")),
     (
         "Trail",
         ("AuditEvent", "RegistryChange", "HealthCheck", "DiscoveryRun", "DiscoveryChange", "RuntimeRegistration"),
@@ -105,7 +105,7 @@ def today_in_numbers(now: dt.datetime | None = None) -> dict[str, Any]:
         off=Count("pk", filter=Q(enabled=False)),
     )
     in_trouble = Credential.objects.shared().filter(enabled=True).exclude(state=CredentialState.OK).count()
-    usage = UsageRollup.objects.filter(hour__gte=midnight).aggregate(
+    usage = UsageSlice.objects.filter(kind="day", at__gte=midnight).aggregate(
         calls=Sum("calls", default=0),
         errors=Sum("errors", default=0),
         cost=Sum("cost", default=0),

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from registry.admin.base import ReadOnlyAdmin
-from registry.models import UsageAttempt, UsageDay, UsageRecord, UsageRollup
+from registry.models import UsageAttempt, UsageDay, UsageRecord, UsageRollup, UsageSlice
 
 
 class AttemptInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -85,3 +85,11 @@ class UsageDayAdmin(ReadOnlyAdmin):
     list_filter = ("credential_scope", "day")
     ordering = ("-day", "model_name")
     search_fields = UsageRollupAdmin.search_fields
+
+
+@admin.register(UsageSlice)
+class UsageSliceAdmin(ReadOnlyAdmin):
+    list_display = ("at", "kind", "label", "calls", "errors", "input_tokens", "output_tokens", "cost")
+    list_filter = ("kind", "at")
+    ordering = ("-at", "kind", "label")
+    search_fields = ("label",)

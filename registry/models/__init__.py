@@ -24,6 +24,7 @@ from registry.models.usage import (
     UsageDay,
     UsageRecord,
     UsageRollup,
+    UsageSlice,
     UsageSource,
     UsageState,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "UsageDay",
     "UsageRecord",
     "UsageRollup",
+    "UsageSlice",
     "UsageSource",
     "UsageState",
     "User",

@@ -190,19 +190,17 @@ def hour_of(when: dt.datetime) -> dt.datetime:
     return when.replace(minute=0, second=0, microsecond=0)
 
 
-class UsageSums(models.Model):
-    """Sums of settled calls by who, what, whose key and which tags. Written with the rows that they sum."""
+class SumsQuerySet(models.QuerySet[Any]):
+    def visible_to(self, user: Any) -> Self:
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        return self.all() if user.is_manager else self.filter(user_key=user.pk)
+
+
+class Sums(models.Model):
+    """What is added up of settled calls. Written with the rows that it sums."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    user_key = models.UUIDField(null=True)  # keys without constraint: sums outlive what they point to
-    username = models.CharField(max_length=150, blank=True)
-    token_key = models.UUIDField(null=True)
-    token_name = models.CharField(max_length=80, blank=True)
-    model_key = models.UUIDField(null=True)
-    model_name = models.CharField(max_length=200, blank=True)
-    provider_slug = models.CharField(max_length=64, blank=True)
-    credential_scope = models.CharField(max_length=16, blank=True)
-    tags = models.TextField(blank=True, default="")  # as `tags_key` writes them
     digest = models.CharField(max_length=64)  # of the time and all dimensions: one row each, null or not
     calls = models.PositiveBigIntegerField(default=0)
     errors = models.PositiveBigIntegerField(default=0)
@@ -216,11 +214,22 @@ class UsageSums(models.Model):
     first_token_ms = models.PositiveBigIntegerField(default=0)  # sum over calls that have one
     first_token_calls = models.PositiveBigIntegerField(default=0)
 
-    class SumsQuerySet(models.QuerySet[Any]):
-        def visible_to(self, user: Any) -> Self:
-            if not user.is_authenticated or not user.is_active:
-                return self.none()
-            return self.all() if user.is_manager else self.filter(user_key=user.pk)
+    class Meta:
+        abstract = True
+
+
+class UsageSums(Sums):
+    """Sums by who, what, whose key and which tags."""
+
+    user_key = models.UUIDField(null=True)  # keys without constraint: sums outlive what they point to
+    username = models.CharField(max_length=150, blank=True)
+    token_key = models.UUIDField(null=True)
+    token_name = models.CharField(max_length=80, blank=True)
+    model_key = models.UUIDField(null=True)
+    model_name = models.CharField(max_length=200, blank=True)
+    provider_slug = models.CharField(max_length=64, blank=True)
+    credential_scope = models.CharField(max_length=16, blank=True)
+    tags = models.TextField(blank=True, default="")  # as `tags_key` writes them
 
     objects = SumsQuerySet.as_manager()
 
@@ -258,10 +267,41 @@ class UsageDay(UsageSums):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=("day",), name="usage_day_by_day"),
             models.Index(fields=("user_key", "day"), name="usage_day_by_user"),
+            models.Index(fields=("token_key", "day"), name="usage_day_by_token"),
+            models.Index(fields=("model_key", "day"), name="usage_day_by_model"),
+            models.Index(fields=("provider_slug", "day"), name="usage_day_by_provider"),
         ]
 
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d} {self.model_name} {self.calls}"
+
+
+class UsageSlice(Sums):
+    """Everybody's sums by one thing alone: what a page over all calls reads, whatever the number of people and tokens.
+
+    `kind` "hour": all calls of the hour `at`. "day": all of the UTC day `at`. Else a grouping ("model", "token", ...)
+    of the UTC day: one row for each model, token, ..., and for each tag of a call.
+    """
+
+    kind = models.CharField(max_length=16)
+    at = models.DateTimeField()
+    key = models.UUIDField(null=True)  # of the model, user or token
+    label = models.CharField(max_length=200, blank=True)  # what people read
+
+    class SliceQuerySet(models.QuerySet[Any]):
+        def visible_to(self, user: Any) -> Self:
+            return self.all() if user.is_authenticated and user.is_active and user.is_manager else self.none()
+
+    objects = SliceQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=("digest",), name="usage_slice_once")
+        ]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=("kind", "at"), name="usage_slice_by_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H}:00 {self.kind} {self.label} {self.calls}"
 
 
 def tags_key(tags: Iterable[str]) -> str:

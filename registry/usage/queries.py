@@ -1,5 +1,5 @@
-"""Questions about usage that pages and the API ask. Reads sums only, whole days by the day, so that a million calls
-stay quick."""
+"""Questions about usage that pages and the API ask. Reads sums only, whole days by the day and everybody's
+by the slice, so that a million calls stay quick."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from django.db.models import Q, QuerySet, Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
 
-from registry.models import UsageDay, UsageRollup
+from registry.models import UsageDay, UsageRollup, UsageSlice
 from registry.models.base import AnyUser
-from registry.usage.rollup import SUMS
+from registry.usage.sums import SUMS
 
 GroupBy = Literal["model", "provider", "user", "token", "tag", "credential_scope", "day", "hour"]
 GROUPINGS: tuple[str, ...] = get_args(GroupBy)
@@ -108,11 +108,11 @@ def summary(
         raise ValueError(f"group_by takes one of {', '.join(GROUPINGS)}")
     by_hour = group_by == "hour" or (group_by == "day" and str(time_zone) != "UTC")
     found = _Sums()
-    for rows, at in _pieces(user, since, until, narrow, hours_only=by_hour):
-        if group_by == "day" and at == "hour":  # a day's row is cut already; SQLite cuts in Python, row by row
-            rows, at = rows.annotate(on=TruncDay(at, tzinfo=time_zone)), "on"
-        columns = (at,) if group_by in ("day", "hour") else _COLUMNS[group_by]
-        for values, sums in _summed(rows, columns):
+    for piece in _pieces(user, since, until, narrow, group_by, hours_only=by_hour):
+        rows, columns = piece.rows, piece.columns
+        if group_by == "day" and piece.holds_hours:  # a day's row is cut already; SQLite cuts in Python, row by row
+            rows, columns = rows.annotate(on=TruncDay(piece.at, tzinfo=time_zone)), ("on",)
+        for values, sums in _summed(rows, columns or (piece.at,)):
             for key in _keys(values, group_by):
                 found.add(key, sums)
     if group_by in ("day", "hour"):
@@ -130,8 +130,8 @@ def totals(
 ) -> SummaryRow:
     """The one row over everything that `user` may see."""
     found = _Sums()
-    for rows, _ in _pieces(user, since, until, narrow or Narrow(model=model)):
-        found.add(("",), [value or 0 for value in rows.aggregate(**_SUMS).values()])
+    for piece in _pieces(user, since, until, narrow or Narrow(model=model), "day"):
+        found.add(("",), [value or 0 for value in piece.rows.aggregate(**_SUMS).values()])
     return next(found.rows(), SummaryRow(label=""))
 
 
@@ -149,12 +149,14 @@ def report(
     groups = summary(user, since=since, until=until, group_by=group_by, narrow=narrow)
     times, total = _Sums(), _Sums()
     cells: dict[tuple[str, uuid.UUID | None], _Sums] = {}
-    columns, wanted = _COLUMNS[group_by], _one_of(choose(groups) if choose else groups, group_by)
-    for rows, at in _pieces(user, since, until, narrow, hours_only=step == "hour"):
-        for (on,), sums in _summed(rows, (at,)):
+    for piece in _pieces(user, since, until, narrow, step, hours_only=step == "hour"):
+        for (on,), sums in _summed(piece.rows, (piece.at,)):
             total.add(("",), sums)
             times.add((on if step == "hour" else _midnight(on),), sums)
-        for (on, *values), sums in _summed(rows.filter(wanted) if choose else rows, (at, *columns)):
+    chosen = choose(groups) if choose else None
+    for piece in _pieces(user, since, until, narrow, group_by, hours_only=step == "hour"):
+        rows = piece.rows if chosen is None else piece.rows.filter(_one_of(chosen, piece.columns))
+        for (on, *values), sums in _summed(rows, (piece.at, *piece.columns)):
             moment = on if step == "hour" else _midnight(on)
             for key in _keys(tuple(values), group_by):
                 cells.setdefault((key[-1], key[0] if len(key) == 2 else None), _Sums()).add((moment,), sums)
@@ -166,10 +168,9 @@ def report(
     )
 
 
-def _one_of(groups: list[SummaryRow], group_by: str) -> Q:
+def _one_of(groups: list[SummaryRow], columns: tuple[str, ...]) -> Q:
     """Rows of these groups, and maybe some more: whose keys are gone, or whose tags are several."""
-    columns = _COLUMNS[group_by]
-    if group_by == "tag":
+    if columns == ("tags",):
         return Q()
     if len(columns) == 1:
         return Q(**{f"{columns[0]}__in": [row.label for row in groups]})
@@ -181,34 +182,61 @@ _SUMS = {f"sum_{name}": Sum(name) for name in SUMS}
 _dearest_first: Callable[[SummaryRow], Any] = lambda row: (-row.cost, -row.calls, row.label, str(row.key))  # noqa: E731
 
 
+class _Piece(NamedTuple):
+    """Rows of sums that cover a part of the period once, with the columns of their time and of their group."""
+
+    rows: QuerySet[Any]
+    at: str
+    columns: tuple[str, ...]
+    holds_hours: bool
+
+
 def _pieces(
     user: AnyUser,
     since: dt.datetime | None,
     until: dt.datetime | None,
     narrow: Narrow | None,
+    group_by: str,
     *,
     hours_only: bool = False,
-) -> Iterator[tuple[QuerySet[Any], str]]:
-    """The period as rows that cover it once, with their time's column: days in its middle, hours at its ends."""
-    narrow = narrow or Narrow()
-    hours = narrow.apply(UsageRollup.objects.visible_to(user))
+) -> Iterator[_Piece]:
+    """The period as pieces that cover it once: days in its middle, hours at its ends."""
     start = since.replace(minute=0, second=0, microsecond=0) if since else None
     first = _midnight(start + DAY - dt.timedelta(microseconds=1)) if start else None
     last = _midnight(until if until is not None else timezone.now() + DAY)
+    days, hours = _rows_for(user, narrow or Narrow(), group_by)
     if hours_only or (first is not None and first >= last):
-        yield _between(hours, "hour", start, until), "hour"
+        yield _between(hours, start, until)
         return
-    yield _between(narrow.apply(UsageDay.objects.visible_to(user)), "day", first, until and last), "day"
+    yield _between(days, first, until and last)
     if start is not None and start != first:
-        yield _between(hours, "hour", start, first), "hour"
+        yield _between(hours, start, first)
     if until is not None and until != last:
-        yield _between(hours, "hour", last, until), "hour"
+        yield _between(hours, last, until)
 
 
-def _between(rows: QuerySet[Any], at: str, since: dt.datetime | None, until: dt.datetime | None) -> QuerySet[Any]:
+def _rows_for(user: AnyUser, narrow: Narrow, group_by: str) -> tuple[_Piece, _Piece]:
+    """Days and hours that answer the question, of the smallest table that has them."""
+    columns = _COLUMNS[group_by]
+    days = _Piece(narrow.apply(UsageDay.objects.visible_to(user)), "day", columns, False)
+    hours = _Piece(narrow.apply(UsageRollup.objects.visible_to(user)), "hour", columns, True)
+    if narrow != Narrow() or not (user.is_active and user.is_authenticated and user.is_manager):
+        return days, hours
+    slices = UsageSlice.objects.visible_to(user)
+    if not columns:
+        return (
+            _Piece(slices.filter(kind="day"), "at", (), False),
+            _Piece(slices.filter(kind="hour"), "at", (), True),
+        )
+    named = ("key", "label") if len(columns) == 2 else ("label",)
+    return _Piece(slices.filter(kind=group_by), "at", named, False), hours
+
+
+def _between(piece: _Piece, since: dt.datetime | None, until: dt.datetime | None) -> _Piece:
+    rows = piece.rows
     if since is not None:
-        rows = rows.filter(**{f"{at}__gte": since})
-    return rows if until is None else rows.filter(**{f"{at}__lt": until})
+        rows = rows.filter(**{f"{piece.at}__gte": since})
+    return piece._replace(rows=rows if until is None else rows.filter(**{f"{piece.at}__lt": until}))
 
 
 def _midnight(when: dt.datetime) -> dt.datetime:

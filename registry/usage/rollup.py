@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 import operator
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 from django.db import connections, router, transaction
@@ -16,97 +12,13 @@ from django.db.models import Sum
 from django.db.models.functions import TruncDay
 
 from registry.models import UsageDay, UsageRecord, UsageRollup, UsageState
-from registry.models.usage import hour_of, tags_key
+from registry.models.usage import hour_of
+from registry.usage import slices
 from registry.usage.inserts import add_up, blank
+from registry.usage.sums import COLUMNS, SUMS, Dimensions, add_to, sums_of
 
-FAILED = frozenset(
-    {UsageState.ERROR, UsageState.TIMEOUT, UsageState.TRUNCATED, UsageState.ABANDONED, UsageState.REJECTED}
-)
-# Calls that the client itself left are no errors.
-
-SUMS = (
-    "calls",
-    "errors",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "reasoning_tokens",
-    "cost",
-    "unpriced_calls",
-    "latency_ms",
-    "first_token_ms",
-    "first_token_calls",
-)
 REBUILD_CHUNK = 2000
 ADVISORY_LOCK = 0x11A_0002
-
-
-@dataclass(frozen=True, slots=True)
-class Dimensions:
-    """What one row of sums is about."""
-
-    at: dt.datetime  # the hour, or the day's midnight
-    user_key: Any
-    username: str
-    token_key: Any
-    token_name: str
-    model_key: Any
-    model_name: str
-    provider_slug: str
-    credential_scope: str
-    tags: str
-
-    @classmethod
-    def of(cls, row: UsageRecord) -> Dimensions:
-        return cls(
-            at=hour_of(row.created_at.astimezone(dt.UTC)),
-            user_key=row.user_id,
-            username=row.username,
-            token_key=row.token_id,
-            token_name=row.token_name,
-            model_key=row.model_id,
-            model_name=row.model_name,
-            provider_slug=row.provider_slug,
-            credential_scope=row.credential_scope,
-            tags=tags_key(row.tags),
-        )
-
-    def on_its_day(self) -> Dimensions:
-        return replace(self, at=self.at.replace(hour=0))
-
-    def as_fields(self) -> dict[str, Any]:
-        """All but the time, by column."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "at"}
-
-    @property
-    def digest(self) -> str:
-        """One text for the time and all dimensions, null or not: unique where databases disagree about nulls."""
-        values = [self.at.isoformat(), *self.as_fields().values()]
-        if not self.tags:
-            values.pop()  # rows from before there were tags keep their digest
-        text = json.dumps([None if value is None else str(value) for value in values])
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-COLUMNS = tuple(name for name in Dimensions.__slots__ if name != "at")
-
-
-def sums_of(row: UsageRecord) -> dict[str, int | Decimal]:
-    """What one settled call adds. A call is unpriced when it used something whose price is not known."""
-    used = row.input_tokens is not None or row.output_tokens is not None
-    return {
-        "calls": 1,
-        "errors": int(row.state in FAILED),
-        "input_tokens": row.input_tokens or 0,
-        "output_tokens": row.output_tokens or 0,
-        "cache_read_tokens": row.cache_read_tokens or 0,
-        "reasoning_tokens": row.reasoning_tokens or 0,
-        "cost": row.cost or Decimal(0),
-        "unpriced_calls": int(used and row.cost is None),
-        "latency_ms": row.latency_ms or 0,
-        "first_token_ms": row.first_token_ms or 0,
-        "first_token_calls": int(row.first_token_ms is not None),
-    }
 
 
 def add(rows: Iterable[UsageRecord]) -> None:
@@ -116,21 +28,16 @@ def add(rows: Iterable[UsageRecord]) -> None:
     _add(UsageRollup, "hour", hours)
     days: dict[Dimensions, dict[str, Any]] = {}
     for found, total in hours.items():
-        _add_to(days, found.on_its_day(), total)
+        add_to(days, found.on_its_day(), total)
     _add(UsageDay, "day", days)
+    slices.add(hours, days)  # last: its rows are those that all recorders share
 
 
 def _hours_of(rows: Iterable[UsageRecord]) -> dict[Dimensions, dict[str, Any]]:
     totals: dict[Dimensions, dict[str, Any]] = {}
     for row in rows:
-        _add_to(totals, Dimensions.of(row), sums_of(row))
+        add_to(totals, Dimensions.of(row), sums_of(row))
     return totals
-
-
-def _add_to(totals: dict[Dimensions, dict[str, Any]], where: Dimensions, sums: dict[str, Any]) -> None:
-    total = totals.setdefault(where, dict.fromkeys(SUMS, 0))
-    for name, value in sums.items():
-        total[name] += value
 
 
 def _add(table: type[UsageRollup | UsageDay], time: str, totals: dict[Dimensions, dict[str, Any]]) -> None:
@@ -165,8 +72,9 @@ def rebuild(*, since: dt.datetime | None = None, until: dt.datetime | None = Non
 
 
 def renew_days(*, since: dt.datetime | None = None, until: dt.datetime | None = None) -> None:
-    """Make the days' sums anew from the hours, for each day that [since, until) touches."""
+    """Make the days' sums and the slices anew from the hours, for each day that [since, until) touches."""
     days, hours = UsageDay.objects.all(), UsageRollup.objects.all()
+    first = last = None
     if since is not None:
         first = since.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         days, hours = days.filter(day__gte=first), hours.filter(hour__gte=first)
@@ -182,6 +90,7 @@ def renew_days(*, since: dt.datetime | None = None, until: dt.datetime | None = 
         for row in found.iterator(chunk_size=REBUILD_CHUNK)
     }
     _add(UsageDay, "day", totals)
+    slices.renew(hours, totals, since=first, until=last)
 
 
 def _lock(*, shared: bool) -> None:

@@ -21,6 +21,7 @@ PERIODS: Final = {"24h": dt.timedelta(hours=24), "7d": dt.timedelta(days=7), "30
 }
 # Longer periods are drawn by the day: by the hour, everybody's week is ten thousands of sums.
 HOURS_UP_TO: Final = {False: dt.timedelta(days=8), True: dt.timedelta(days=2)}
+HOUR: Final = dt.timedelta(hours=1)
 MEASURES: Final = ("cost", "calls", "tokens", "errors", "latency", "first_token")
 NARROWED: Final = ("model", "provider", "user", "token", "tag")
 
@@ -99,7 +100,7 @@ class UsageForm(forms.Form):
         self.is_valid()
         values: dict[str, Any] = {name: self.cleaned_data.get(name) for name in self.fields}
         everybody = self.sees_all and values["who"] == "all"
-        since, until = _period(values)
+        since, until = _period(values, HOURS_UP_TO[everybody])
         return Asked(
             since=since,
             until=until,
@@ -116,8 +117,9 @@ class UsageForm(forms.Form):
         )
 
 
-def _period(values: dict[str, Any]) -> tuple[dt.datetime, dt.datetime]:
-    """From included, to not; dates are whole days of the reader's time zone."""
+def _period(values: dict[str, Any], hours_up_to: dt.timedelta) -> tuple[dt.datetime, dt.datetime]:
+    """From included, to not; dates are whole days of the reader's time zone. "30 days" end today, and are the whole
+    days of UTC that are drawn; only what is drawn by the hour is cut at the hour."""
     now = timezone.now()
     if values["period"] == "custom" and (values["since"] or values["until"]):
         last: dt.date = values["until"] or timezone.localdate(now)
@@ -126,7 +128,11 @@ def _period(values: dict[str, Any]) -> tuple[dt.datetime, dt.datetime]:
             return _midnight(first), _midnight(last + dt.timedelta(days=1))
         except OverflowError:
             pass  # the year 1 or 9999: no usage there
-    return now - PERIODS.get(values["period"], PERIODS["7d"]), now + dt.timedelta(hours=1)
+    length = PERIODS.get(values["period"], PERIODS["7d"])
+    if length + HOUR <= hours_up_to:
+        return now - length, now + HOUR
+    tomorrow = now.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0) + dt.timedelta(days=1)
+    return tomorrow - length, tomorrow
 
 
 def _midnight(day: dt.date) -> dt.datetime:

@@ -119,6 +119,10 @@ def plant_people(hub: Hub, admin: Any, tail: str) -> None:
             digest=f"d{tail}",
         )
     )
+    midnight = timezone.now().astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    keep(records.UsageSlice.objects.create(
+        kind="day", at=midnight, calls=7, errors=2, cost=Decimal("0.25"), digest=f"d{tail}",
+    ))  # fmt: skip
     keep(records.UsageDay.objects.create(day=timezone.now(), username="admin", calls=7, digest=f"d{tail}"))
     keep(audit.record(admin, "create", hub.rows[records.Provider], after={}))
     keep(records.RegistryChange.objects.order_by("pk").first())

@@ -40,6 +40,7 @@ from registry.models import (
     UsageDay,
     UsageRecord,
     UsageRollup,
+    UsageSlice,
     User,
     UserSettings,
     Vote,
@@ -77,6 +78,7 @@ RULES: dict[type[models.Model], tuple[set[str], set[str], tuple[set[str], set[st
     UsageAttempt: ({"alice", "admin"}, set(), ({"admin"}, set())),
     UsageRollup: ({"alice", "admin"}, set(), ({"admin"}, set())),
     UsageDay: ({"alice", "admin"}, set(), ({"admin"}, set())),
+    UsageSlice: ({"admin"}, set(), ({"admin"}, set())),
     AuditEvent: ({"alice", "admin"}, set(), ({"admin"}, set())),
     Invitation: ({"admin"}, {"admin"}, ({"admin"}, {"admin"})),
     EndpointPolicy: ({"admin"}, {"admin"}, ({"admin"}, {"admin"})),
@@ -160,6 +162,7 @@ def make(kind: type[models.Model], owner: Any) -> models.Model:
         UsageAttempt: lambda: UsageAttempt.objects.create(record=record(), number=1, started_at=now),
         UsageRollup: lambda: UsageRollup.objects.create(hour=now, user_key=owner and owner.pk, digest="d"),
         UsageDay: lambda: UsageDay.objects.create(day=now, user_key=owner and owner.pk, digest="d"),
+        UsageSlice: lambda: UsageSlice.objects.create(kind="day", at=now, digest="d"),
         AuditEvent: lambda: AuditEvent.objects.create(actor=owner, action="change", table="t"),
         EndpointPolicy: lambda: EndpointPolicy.objects.create(target="10.0.0.1"),
     }
