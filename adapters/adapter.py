@@ -15,6 +15,7 @@ from adapters.chat_request import Messages, read_chat_request
 from adapters.egress import EgressPolicy, origin_of
 from adapters.errors import LLMError, UnsupportedFeatureError, UpstreamProtocolError
 from adapters.kinds import profile_for
+from adapters.left_behind import warn_left_behind
 from adapters.loop_thread import run_sync
 from adapters.passthrough import ChatStreamTap
 from adapters.stub import StubTransport
@@ -98,7 +99,7 @@ class OpenStream:
         self.dialect = codec.dialect  # what the raw bytes are written in
         self._target = target
         self._wire = wire
-        self.warnings = wire.warnings
+        self.warnings = wire.warnings  # what was left out or changed, in plain words
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
@@ -225,8 +226,8 @@ class Adapter:
         except LLMError as error:
             _name(error, target)
             raise
-        if wire.warnings:
-            response = replace(response, warnings=wire.warnings + response.warnings)
+        if warnings := wire.warnings + warn_left_behind(request, codec.dialect):
+            response = replace(response, warnings=warnings + response.warnings)
         return response, answered
 
     def open_stream(self, request: ChatRequest, target: Target | None = None) -> OpenStream:
@@ -236,7 +237,10 @@ class Adapter:
         """
         target = target or self.target
         codec = self.codec.for_request(request, target)
-        return OpenStream(self, target, codec.build_request(request, target, stream=True), codec)
+        wire = codec.build_request(request, target, stream=True)
+        if left := warn_left_behind(request, codec.dialect):
+            wire = replace(wire, warnings=wire.warnings + left)
+        return OpenStream(self, target, wire, codec)
 
     async def list_models(self) -> tuple[RemoteModel, ...]:
         """Every model that the provider lists, all pages of it.
@@ -300,12 +304,13 @@ class Adapter:
         """Send a canonical request and answer the vectors beside the bytes they came in."""
         target = target or self.target
         try:
-            answered = await self._send(self.codec.build_embeddings(request, target), target, None)
+            wire = self.codec.build_embeddings(request, target)
+            answered = await self._send(wire, target, None)
             response = self.codec.parse_embeddings(answered, target)
             if len(response.vectors) != len(request.inputs):
                 # A client pairs them by position; a vector too few would go to the wrong text.
                 raise UpstreamProtocolError("the provider sent another number of embeddings than it was asked for")
-            return response, answered
+            return replace(response, warnings=wire.warnings), answered
         except LLMError as error:
             _name(error, target)
             raise
@@ -325,8 +330,9 @@ class Adapter:
         """Send a canonical request and answer the images beside the bytes they came in."""
         target = target or self.target
         try:
-            answered = await self._send(self.codec.build_images(request, target), target, _of_whole(target.timeouts))
-            return self.codec.parse_images(answered, target), answered
+            wire = self.codec.build_images(request, target)
+            answered = await self._send(wire, target, _of_whole(target.timeouts))
+            return replace(self.codec.parse_images(answered, target), warnings=wire.warnings), answered
         except LLMError as error:
             _name(error, target)
             raise

@@ -13,7 +13,7 @@ from adapters.base import ClientCodec, ClientRequest, StreamEncoder
 from adapters.client_fields import Fields, checked_number, checked_text, refuse
 from adapters.errors import LLMError
 from adapters.openai_chat_encode import OpenAIChatEncoder, encode_response
-from adapters.openai_client_messages import parse_messages
+from adapters.openai_client_messages import marks_of, parse_messages
 from adapters.openai_errors import encode_error
 from adapters.openai_messages import DIALECT
 from adapters.types import (
@@ -126,7 +126,7 @@ def _parse_function(function: Fields, marks: dict[str, Any]) -> ToolDefinition:
         description=function.text("description"),
         parameters=function.mapping("parameters") or {},
         strict=function.flag("strict"),
-        provider_metadata={DIALECT: marks} if marks else {},
+        provider_metadata=marks_of(marks),
     )
     function.nothing_else()
     return tool

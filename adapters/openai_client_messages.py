@@ -24,7 +24,7 @@ from adapters.types import (
 )
 from adapters.wire_json import dump_client_json
 
-__all__ = ["HUB_FORMAT", "parse_messages"]
+__all__ = ["HUB_FORMAT", "marks_of", "parse_messages"]
 
 # `format` of the reasoning details, and key of the `extra_content`, in which the hub hands another vendor's signatures
 # to an OpenAI client, to be brought back with the next turn.
@@ -63,31 +63,36 @@ def _parse_message(fields: Fields, n: int, before: list[Message]) -> Message:
     match role:
         case "system" | "developer":
             parts = _parse_content(content, path, text_only=True)
-            return Message(role="system", parts=parts, name=name, provider_metadata=_marks(fields.rest()))
+            return Message(role="system", parts=parts, name=name, provider_metadata=marks_of(fields.rest()))
         case "user":
             parts = _parse_content(content, path)
-            return Message(role="user", parts=parts, name=name, provider_metadata=_marks(fields.rest()))
+            return Message(role="user", parts=parts, name=name, provider_metadata=marks_of(fields.rest()))
         case "assistant":
             parts = _parse_assistant(fields, content, path, n)
-            return Message(role="assistant", parts=parts, name=name, provider_metadata=_marks(fields.rest()))
+            return Message(role="assistant", parts=parts, name=name, provider_metadata=marks_of(fields.rest()))
         case "tool":
             call_id = fields.required_text("tool_call_id", longest=512)
             parts = _parse_content(content, path)
-            marks = _marks(fields.rest())
+            marks = marks_of(fields.rest())
             return Message(role="tool", parts=parts, tool_call_id=call_id, name=name, provider_metadata=marks)
         case "function":  # before tools there were functions, and their results named no call
             calls = [call for message in before for call in message.tool_calls if call.name == name]
             if not calls:
                 refuse(fields.path("name"), "names no function that an earlier message called.")
             parts = _parse_content(content, path)
-            marks = _marks(fields.rest())
+            marks = marks_of(fields.rest())
             return Message(role="tool", parts=parts, tool_call_id=calls[-1].id, name=name, provider_metadata=marks)
         case _:
             refuse(fields.path("role"), 'must be "system", "developer", "user", "assistant" or "tool".')
 
 
-def _marks(rest: dict[str, Any]) -> dict[str, Any]:
-    return {DIALECT: rest} if rest else {}
+def marks_of(rest: dict[str, Any]) -> dict[str, Any]:
+    """`provider_metadata` for the fields of a message, part or tool that only this dialect knows."""
+    if not rest:
+        return {}
+    # Gateways of this dialect took over Anthropic's mark for what is worth caching; it means the same to Anthropic.
+    mark = rest.get("cache_control")
+    return {DIALECT: rest, "anthropic": {"cache_control": mark}} if isinstance(mark, Mapping) else {DIALECT: rest}
 
 
 def _parse_content(content: Any, path: str, *, text_only: bool = False) -> tuple[Part, ...]:
@@ -115,7 +120,7 @@ def _parse_part(fields: Fields) -> Part:
             text = fields.text("text")
             if text is None:
                 refuse(fields.path("text"), "is required in a text part.")
-            return TextPart(text=text, provider_metadata=_marks(fields.rest()))
+            return TextPart(text=text, provider_metadata=marks_of(fields.rest()))
         case "refusal":
             refusal = RefusalPart(text=fields.text("refusal") or "")
             fields.nothing_else()
@@ -127,7 +132,7 @@ def _parse_part(fields: Fields) -> Part:
             data = _base64(audio.required_text("data"), audio.path("data"))
             form = audio.required_text("format", longest=16)
             audio.nothing_else()
-            return AudioPart(data=data, format=form, provider_metadata=_marks(fields.rest()))
+            return AudioPart(data=data, format=form, provider_metadata=marks_of(fields.rest()))
         case "file":
             return _parse_file(fields)
         case _:
@@ -140,7 +145,7 @@ def _parse_image(fields: Fields) -> ImagePart:
     url = image.required_text("url").strip()
     detail = image.text("detail", longest=16)
     image.nothing_else()
-    marks = _marks(fields.rest())
+    marks = marks_of(fields.rest())
     if url[:5].lower() == "data:":
         inline = parse_data_url(url)
         if inline is None or not inline[0].startswith("image/") or not inline[1]:
@@ -157,7 +162,7 @@ def _parse_file(fields: Fields) -> FilePart:
     filename = file.text("filename", longest=1024)
     encoded = file.text("file_data")
     file.nothing_else()
-    marks = _marks(fields.rest())
+    marks = marks_of(fields.rest())
     if (file_id is None) == (encoded is None):
         refuse(fields.path("file"), "takes either file_id or file_data.")
     if encoded is None:
@@ -253,6 +258,6 @@ def _parse_tool_call(fields: Fields) -> ToolCall:
             given.take(field)
         if rest := given.rest():
             own[place] = rest
-    metadata = _foreign(extra.get(HUB_FORMAT)) | _marks(own)
+    metadata = _foreign(extra.get(HUB_FORMAT)) | marks_of(own)
     arguments = arguments or ("{}" if kind == "function" else "")
     return ToolCall(id=call_id, name=name, arguments=arguments, provider_metadata=metadata)

@@ -405,6 +405,7 @@ class EmbeddingResponse:
     model: str
     vectors: tuple[tuple[float, ...], ...]  # one per input, in its order
     usage: Usage = Usage()
+    warnings: tuple[str, ...] = ()  # as `ChatResponse.warnings`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -427,6 +428,7 @@ class ImageResponse:
     created: int | None = None
     revised_prompts: tuple[str | None, ...] = ()
     usage: Usage = Usage()
+    warnings: tuple[str, ...] = ()  # as `ChatResponse.warnings`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,10 +110,21 @@ async def ask_of(
     return ask, conversation_id
 
 
-def name_candidate(answer: Answer, candidate: Candidate, attempts: int, more: Iterable[tuple[str, str]] = ()) -> None:
-    """Say in headers who answers, whose key pays, at which attempt, and how the caller's limits stand (`more`)."""
+def name_candidate(
+    answer: Answer,
+    candidate: Candidate,
+    attempts: int,
+    more: Iterable[tuple[str, str]] = (),
+    warnings: tuple[str, ...] = (),
+) -> None:
+    """Say in headers who answers, whose key pays, at which attempt, how the caller's limits stand (`more`).
+
+    And what was left out of the request on the way (`warnings`): never in silence.
+    """
     answer.add([(name.encode(), value.encode()) for name, value in more])
     answer.add(_names_of(candidate.entry.name, candidate.provider.slug, candidate.scope, attempts))
+    if warnings:
+        answer.add([(b"x-llmhub-warnings", header_safe("; ".join(warnings), 1000))])
 
 
 @lru_cache(maxsize=2048)

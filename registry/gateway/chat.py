@@ -79,7 +79,7 @@ async def whole_answer(
     except NoCandidateError as error:
         await refuse_explained(answer, request, codec, error, explain)
         return
-    name_candidate(answer, result.candidate, result.attempts, result.headers)
+    name_candidate(answer, result.candidate, result.attempts, result.headers, result.response.warnings)
     if result.cost.total is not None:
         answer.set("x-llmhub-cost", f"{result.cost.total:f}")
     response = replace(result.response, usage=with_cost(result.response.usage, result.cost))
@@ -122,7 +122,7 @@ async def _stream(
     async with opened:
         name = opened.candidate.entry.name
         encoder = codec.stream_encoder(request_id=request.id, model=name, include_usage=chat.include_usage)
-        name_candidate(answer, opened.candidate, opened.record.tries, opened.record.headers)
+        name_candidate(answer, opened.candidate, opened.record.tries, opened.record.headers, opened.warnings)
         await answer.start(200, EVENT_STREAM)
         try:
             if opened.forwards:

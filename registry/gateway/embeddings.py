@@ -28,7 +28,7 @@ async def embeddings(worker: Worker, request: Request, answer: Answer) -> None:
     except NoCandidateError as error:
         await refuse_explained(answer, request, CODEC, error, request.headers.get("x-llmhub-explain") == "1")
         return
-    name_candidate(answer, result.candidate, result.attempts, result.headers)
+    name_candidate(answer, result.candidate, result.attempts, result.headers, result.response.warnings)
     if result.cost.total is not None:
         answer.set("x-llmhub-cost", f"{result.cost.total:f}")
     # The settled usage: the dialect has no way to leave the count out, so that an estimate stands where none was given.

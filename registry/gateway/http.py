@@ -163,11 +163,12 @@ def name_waiting(answer: Answer, error: LLMError) -> None:
     answer.set("x-should-retry", "true" if (error.retryable if should_retry is None else should_retry) else "false")
 
 
-def header_safe(value: str) -> bytes:
-    """A header value in visible ASCII; other characters become `?`."""
+def header_safe(value: str, longest: int = 300) -> bytes:
+    """A header value in visible ASCII, cut at `longest` characters; other characters become `?`."""
+    value = value[:longest]
     if value.isascii() and value.isprintable():
-        return value[:300].encode()
-    return "".join(char if " " <= char <= "~" else "?" for char in value)[:300].encode()
+        return value.encode()
+    return "".join(char if " " <= char <= "~" else "?" for char in value).encode()
 
 
 async def unless_gone(request: Request, work: Any) -> Any:

@@ -63,6 +63,11 @@ class OpenedCall:
         return self._forwarding is not None
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was left out of the request or changed in it, in plain words."""
+        return self._stream.warnings if self._stream else ()
+
+    @property
     def created(self) -> int | None:
         """The creation time (Unix seconds) that the forwarded events bear."""
         return self._forwarding.tap.created if self._forwarding else None

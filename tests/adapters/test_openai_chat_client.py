@@ -232,9 +232,13 @@ def test_json_modes() -> None:
     assert parse(response_format={"type": "text"}).response_format is None
 
 
-def test_marks_of_a_part_stay_with_it() -> None:
-    (part,) = user({"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}).parts
-    assert part.provider_metadata == {"openai.chat": {"cache_control": {"type": "ephemeral"}}}  # type: ignore[union-attr]
+def test_marks_of_a_part_stay_with_it_and_a_cache_mark_is_anthropics_too() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    given = [{"type": "text", "text": "x", **mark}, {"type": "text", "text": "x", "y": 1}]
+    marked, other = parse_message({"role": "user", "content": given}).parts
+    assert isinstance(marked, TextPart) and isinstance(other, TextPart)
+    assert marked.provider_metadata == {"openai.chat": mark, "anthropic": mark}
+    assert other.provider_metadata == {"openai.chat": {"y": 1}}
 
 
 def test_a_whole_answer_may_come_back_as_it_was() -> None:

@@ -84,6 +84,26 @@ def test_the_anthropic_sdk_gets_a_whole_answer_from_an_openai_provider(
     assert raw.headers["x-llmhub-cost"] == "0.006000000"
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_what_the_provider_has_no_place_for_is_named_in_a_header(
+    hub: Hub, served: Someone, upstream: Upstream, streaming: bool
+) -> None:
+    upstream.on("POST", "/v1/chat/completions", streamed("Hi") if streaming else json_answer(completion()))
+    text = {"type": "text", "text": "Hi"}
+    asked = {"model": "served-model", "max_tokens": 64, "stream": streaming}
+    with hub.client(served.token) as client:
+        for mark, told in (
+            ({}, None),
+            (
+                {"cache_control": {"type": "ephemeral"}},
+                "left out, the provider has no place for them: cache_control (anthropic)",
+            ),
+        ):
+            body = asked | {"messages": [{"role": "user", "content": [text | mark]}]}
+            answer = client.post("/v1/messages", json=body, headers={"anthropic-version": "2023-06-01"})
+            assert (answer.status_code, answer.headers.get("x-llmhub-warnings")) == (200, told)
+
+
 def test_version_and_betas_reach_an_anthropic_provider(sdk: anthropic.Anthropic, upstream: Upstream) -> None:
     upstream.on("POST", "/anthropic/v1/messages", json_answer(anthropic_message()))
     sdk.beta.messages.create(model="claude", max_tokens=64, messages=HI, betas=["context-1m-2025-08-07"])
