@@ -1,26 +1,17 @@
-"""What an administrator should look at on the first page, and what is left of setting the hub up. Reads rows only."""
+"""What an administrator should look at on the first page. Reads rows only."""
 
 from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, F
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from registry.models import (
-    AccessToken,
-    Budget,
-    Credential,
-    LLMModel,
-    Provider,
-    UsageRecord,
-    UsageState,
-    User,
-)
+from registry.models import Budget, Credential, LLMModel, UsageRecord, UsageState
 from registry.usage.sums import FAILED
 
 SOON = dt.timedelta(days=14)
@@ -35,13 +26,6 @@ class Matter:
     text: str
     url: str
     grave: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    text: str
-    url: str
-    done: bool
 
 
 def matters(now: dt.datetime | None = None) -> list[Matter]:
@@ -110,36 +94,3 @@ def _budgets() -> list[Matter]:
             text = _("Nine tenths are spent: %(budget)s.") % {"budget": row}
             found.append(Matter(text=text, url=reverse("admin:registry_budget_change", args=[row.pk])))
     return found
-
-
-def steps() -> list[Step]:
-    """The way from an empty hub to one that colleagues use; [] once all of it is done."""
-    real = Provider.objects.shared().filter(enabled=True).exclude(adapter="stub")
-    opened = real.filter(
-        Q(auth_type="none") | Q(credentials__enabled=True, credentials__owner__isnull=True, credentials__state="ok")
-    )
-    found = [
-        Step(text=_("Add a provider with a key, and test it"), url=reverse("key_add"), done=opened.exists()),
-        Step(
-            text=_("Look which models it lists"),
-            url=reverse("admin:discovery"),
-            done=LLMModel.objects.shared().filter(enabled=True, provider__in=real).exists(),
-        ),
-        Step(
-            text=_("Choose the model that answers when nothing is named"),
-            url=reverse("admin:registry_llmmodel_changelist") + "?enabled__exact=1",
-            done=LLMModel.objects.filter(is_default=True).exclude(provider__adapter="stub").exists(),
-        ),
-        Step(text=_("Ask it something"), url=reverse("playground"), done=UsageRecord.objects.exists()),
-        Step(
-            text=_("Let a colleague in"),
-            url=reverse("admin:registry_user_add"),
-            done=User.objects.filter(is_active=True)[:2].count() > 1,
-        ),
-        Step(
-            text=_("Make a token for a program"),
-            url=reverse("tokens"),
-            done=AccessToken.objects.filter(session=False).exists(),
-        ),
-    ]
-    return [] if all(step.done for step in found) else found

@@ -50,11 +50,12 @@ class HubAdminSite(admin.AdminSite):
         return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index"))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        from registry.admin.attention import matters, steps  # needs the models, which load after this module
+        from registry.admin.attention import matters  # need the models, which load after this module
+        from registry.catalog.first_steps import first_steps
 
         context: dict[str, Any] = {}
         if getattr(request.user, "is_superuser", False):
-            context = {"numbers": today_in_numbers(), "matters": matters(), "steps": steps()}
+            context = {"numbers": today_in_numbers(), "matters": matters(), "steps": first_steps()}
         return super().index(request, context | (extra_context or {}))
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
@@ -71,7 +72,7 @@ class HubAdminSite(admin.AdminSite):
         return [section for section in sections if section["models"]]
 
     def get_urls(self) -> list[Any]:
-        from registry.admin import discovery, health, lab, radar  # they need the registry's models,
+        from registry.admin import discovery, health, lab, prices, radar  # they need the registry's models,
         from registry.admin.why import why_view  # which load after this module
 
         view = self.admin_view
@@ -81,6 +82,7 @@ class HubAdminSite(admin.AdminSite):
             path("discovery/<uuid:pk>/look/", view(discovery.look), name="discovery_look"),
             path("discovery/<uuid:pk>/apply/", view(discovery.apply), name="discovery_apply"),
             path("health/", view(health.page), name="health"),
+            path("prices/", view(prices.page), name="prices"),
             path("retirements/", view(radar.page), name="retirements"),
             path("retirements/<uuid:pk>/remap/", view(radar.remap_one), name="remap"),
             path("retirements/presets/<uuid:pk>/", view(radar.renew_preset), name="renew_preset"),

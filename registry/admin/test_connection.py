@@ -1,4 +1,7 @@
-"""The "Test connection" button and action: what was tried, what came back, how long it took. Never by GET."""
+"""The "Test connection" button and action: what was tried, what came back, how long it took. Never by GET.
+
+Several are tested by a page that asks for one after the other, so that each is shown as it answers.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from registry.admin.base import SwitchableAdmin
 from registry.discovery.probe import ConnectionReport, probe_provider
 from registry.models import Credential, LLMModel, Provider
 
-MAX_TESTED = 10  # in one action: each may take as long as a probe's deadline
+MAX_TESTED = 200  # in one action; each may take as long as a probe's deadline
 
 
 class TestableAdmin(SwitchableAdmin):
@@ -57,7 +60,10 @@ class TestableAdmin(SwitchableAdmin):
             raise Http404
         if not self.has_change_permission(request, row) or not self.may_test(request, row):
             raise PermissionDenied
-        return self.show_reports(request, [row])
+        if request.headers.get("HX-Request") == "true":
+            context = {"row": row, "report": run_test(row, request), **self._names()}
+            return TemplateResponse(request, "admin/registry/test_row.html", context)
+        return self.show_report(request, row)
 
     @admin.action(description="Test connection", permissions=["change"])
     def test_selected(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
@@ -67,19 +73,29 @@ class TestableAdmin(SwitchableAdmin):
             text = f"Choose at most {MAX_TESTED} at a time." if rows else "You may test none of these."
             self.message_user(request, text, messages.WARNING)
             return None
-        return self.show_reports(request, rows)
+        if len(rows) == 1:
+            return self.show_report(request, rows[0])
+        title = f"{len(rows)} connection tests"
+        context = {**self.admin_site.each_context(request), "title": title, "rows": rows, **self._names()}
+        return TemplateResponse(request, "admin/registry/test_many.html", context)
 
-    def show_reports(self, request: HttpRequest, rows: list[Any]) -> HttpResponse:
+    def show_report(self, request: HttpRequest, row: Any) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Connection test of {rows[0]}" if len(rows) == 1 else f"{len(rows)} connection tests",
+            "title": f"Connection test of {row}",
+            "row": row,
+            "report": run_test(row, request),
+            **self._names(),
+        }
+        return TemplateResponse(request, "admin/registry/test_connection.html", context)
+
+    def _names(self) -> dict[str, Any]:
+        return {
             "opts": self.opts,
             "list_url_name": f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist",
             "change_url_name": f"admin:{self.opts.app_label}_{self.opts.model_name}_change",
             "test_url_name": f"admin:{self.test_url_name}",
-            "reports": [(row, run_test(row, request)) for row in rows],
         }
-        return TemplateResponse(request, "admin/registry/test_connection.html", context)
 
 
 def run_test(row: Any, request: HttpRequest) -> ConnectionReport:

@@ -57,7 +57,7 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
         form.instance.is_staff = form.instance.is_superuser = True
         user = form.save()
         messages.success(request, f"Welcome, {user}. You administer this hub.")
-        return sign_in(request, user)
+        return sign_in(request, user, to="start")
     return show(request, "accounts/setup.html", {"form": form})
 
 

@@ -54,10 +54,11 @@ def add(request: HttpRequest) -> HttpResponse:
         providers, templates = addable(person(request))
         context: dict[str, Any] = {"providers": providers, "templates": templates}
         return show(request, "web/key_choose.html", context, section="keys")
-    form = AddKeyForm(request.POST or None, user=person(request), **chosen)
+    starting = "start" in request.GET
+    form = AddKeyForm(request.POST or None, user=person(request), initial={"everyone": starting}, **chosen)
     if request.method == "POST" and form.is_valid() and (made := _save(request, form)):
-        return redirect(made)
-    return show(request, "web/key_add.html", {"form": form, **chosen}, section="keys")
+        return redirect(f"{made}?start=1" if starting else made)
+    return show(request, "web/key_add.html", {"form": form, "starting": starting, **chosen}, section="keys")
 
 
 def _chosen(request: HttpRequest) -> dict[str, Any] | None:

@@ -141,7 +141,7 @@ def end_page_tokens(user: Any) -> None:
         token.revoke()
 
 
-def sign_in(request: HttpRequest, user: User) -> HttpResponse:
-    """Sign in somebody who has just made their account, as by the form."""
-    response: HttpResponse = perform_login(request, Login(user=user, redirect_url=reverse("home")))
+def sign_in(request: HttpRequest, user: User, *, to: str = "home") -> HttpResponse:
+    """Sign in somebody who has just made their account, as by the form, and go on to the page named `to`."""
+    response: HttpResponse = perform_login(request, Login(user=user, redirect_url=reverse(to)))
     return response

@@ -22,12 +22,14 @@ from registry.web import (
     people,
     playground,
     services,
+    start,
     tokens,
     usage_pages,
 )
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
+    path("start/", start.start, name="start"),
     path("playground/", playground.playground, name="playground"),
     path("playground/token/", playground.token, name="playground_token"),
     path("playground/conversations/", playground.create_conversation, name="playground_conversations"),

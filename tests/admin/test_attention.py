@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from registry.admin.attention import matters, steps
+from registry.admin.attention import matters
+from registry.catalog.first_steps import first_steps
 from registry.models import AccessToken, Budget, Credential, LLMModel, Provider, UsageRecord, User
 
 pytestmark = pytest.mark.django_db
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 def test_an_empty_hub_has_all_steps_to_go_and_a_used_one_none(client: Any) -> None:
     admin = User.objects.create_superuser("root", "root@example.test", "x")
-    assert [step.done for step in steps()] == [False] * 6 and matters() == []
+    assert [step.done for step in first_steps()] == [False] * 6 and matters() == []
     client.force_login(admin)
     text = client.get("/admin/").content.decode()
     assert "Set the hub up" in text and "Nothing: no key ends soon" in text
@@ -26,7 +27,7 @@ def test_an_empty_hub_has_all_steps_to_go_and_a_used_one_none(client: Any) -> No
     UsageRecord.objects.create(request_id="r", created_at=timezone.now(), state="ok")
     User.objects.create_user("colleague")
     AccessToken.mint(owner=admin, name="job")
-    assert steps() == []
+    assert first_steps() == []
     assert "Set the hub up" not in client.get("/admin/").content.decode()
 
 

@@ -86,4 +86,8 @@ def test_the_action_tests_several_at_once(site: Client, stub: LLMModel) -> None:
     other = Provider.objects.create(slug="stub-2", name="Stub 2", adapter="stub", auth_type="none")
     sent = {"action": "test_selected", "_selected_action": [str(stub.provider.pk), str(other.pk)]}
     text = site.post(reverse("admin:registry_provider_changelist"), sent).content.decode()
-    assert "2 connection tests" in text and text.count("<section") == 2
+    assert "2 connection tests" in text and text.count(">waiting<") == 2 and "data-outcome" not in text
+    url = reverse("admin:registry_provider_test_connection", args=[other.pk])
+    assert f'hx-post="{url}"' in text
+    part = site.post(url, headers={"HX-Request": "true"}).content.decode()
+    assert part.startswith(f'<tr id="row-{other.pk}" data-outcome="ok"') and "load" not in part

@@ -26,7 +26,7 @@ from tests.upstream import Upstream, json_answer
 
 pytestmark = pytest.mark.django_db
 KEY = "sk-PLANTED-pages-0123456789"
-PAGES = ("/admin/discovery/", "/admin/health/", "/admin/retirements/")
+PAGES = ("/admin/discovery/", "/admin/health/", "/admin/prices/", "/admin/retirements/")
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ OPEN = {"healthz", "readyz", "metrics", "login", "account_login", "account_inact
         "account_logout"}  # fmt: skip
 MANAGERS = {"people", "someone", "someone_sign_out", "someone_second_factor", "invitation_withdraw", "service_add",
             "service_toggle"}  # fmt: skip
+ADMINS = {"start"}  # pages outside the admin site that are for administrators alone
 ROLES = ("viewer", "user", "manager", "admin")
 UNKNOWN = "01900000-0000-7000-8000-00000000dead"
 
@@ -55,7 +56,7 @@ def as_path(pattern: str) -> str:
 def kind_of(pattern: str, name: str) -> str:
     if name in OPEN:
         return "open"
-    if pattern.startswith("admin/"):
+    if pattern.startswith("admin/") or name in ADMINS:
         return "admin"
     if pattern.startswith("api/"):
         return "api"

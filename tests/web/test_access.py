@@ -17,7 +17,7 @@ from tests.web.conftest import PLANTED, signed_in
 
 OPEN = {"login", "setup", "logout"}
 # Accounts, people and service accounts are in the matrix of all routes (tests/matrix), with the roles that open them.
-ELSEWHERE = {str(route.name) for route in account_urls.urlpatterns} | {"sessions"}
+ELSEWHERE = {str(route.name) for route in account_urls.urlpatterns} | {"sessions", "start"}
 ELSEWHERE |= {str(route.name) for route in urlpatterns if str(route.pattern).startswith(("people/", "invitation/"))}
 ROUTES = {str(route.name) for route in urlpatterns} - ELSEWHERE
 WITH_ROW = {str(route.name) for route in urlpatterns if "pk" in str(route.pattern)} - ELSEWHERE

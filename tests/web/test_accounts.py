@@ -100,10 +100,10 @@ def test_the_setup_link_makes_one_administrator_once(db: None) -> None:
     client = Client()
     assert client.get(url).status_code == 200
     assert client.get(url).status_code == 200
-    assert client.post(url, NEW_ADMIN)["Location"] == "/"
+    assert client.post(url, NEW_ADMIN)["Location"] == "/start/"
     ada = User.objects.get()
     assert ada.is_superuser and ada.is_staff and ada.check_password("correct-horse-9")
-    assert client.get("/").status_code == 200
+    assert client.get("/start/").status_code == 200
     assert Client().get(url).status_code == 404
     assert Client().post(url, {**NEW_ADMIN, "username": "eve"}).status_code == 404
     assert User.objects.count() == 1
