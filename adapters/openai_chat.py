@@ -302,6 +302,8 @@ def _drop_closed_settings(body: dict[str, Any], target: Target, effort: str | No
 
 def _drop_refused(body: dict[str, Any], target: Target, warnings: list[str]) -> None:
     for name in sorted(target.profile.refused_fields & body.keys()):
+        if name == "logprobs" and body[name]:
+            _refuse(name, target)  # an answer without them is not what was asked
         del body[name]
         warnings.append(f"{name} left out: {target.provider or target.kind} does not take it")
 

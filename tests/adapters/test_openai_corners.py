@@ -198,7 +198,8 @@ def test_a_whole_turn_comes_back_from_a_client() -> None:
     assert isinstance(plain, ToolCall) and plain.provider_metadata == {}
     assert (second.name, second.provider_metadata) == ("Ann", {OWN: {"brand_new": 1}})
     assert third.tool_call_id == second.tool_calls[0].id
-    assert fourth.provider_metadata == {OWN: {"cache_control": {"type": "ephemeral"}}}
+    mark = {"cache_control": {"type": "ephemeral"}}
+    assert fourth.provider_metadata == {OWN: mark, "anthropic": mark}
     plain_thought = parse(messages=[{"role": "assistant", "content": "a", "reasoning": "hm"}]).messages[0]
     assert plain_thought.parts == (ReasoningPart(text="hm"), TextPart(text="a"))
 
