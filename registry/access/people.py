@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 
-from registry.access.principals import Principal, TokenEntry
+from registry.access.principals import NO_DIGEST, Principal, TokenEntry
 from registry.catalog.snapshot import EVERYTHING, shared_snapshot
 from registry.models import AccessToken, User
 
@@ -88,7 +88,7 @@ def token_entry(row: AccessToken) -> TokenEntry:
         prefix=row.prefix,
         digest=row.digest,
         owner_id=row.owner_id,
-        old_digest=row.old_digest,
+        old_digest=row.old_digest or NO_DIGEST,
         old_digest_until=_unix(row.old_digest_until) or 0.0,
         scopes=frozenset(row.present_scopes),
         allowed_models=frozenset(row.allowed_models),

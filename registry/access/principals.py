@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from registry.catalog.entries import LLMEntry
 
+NO_DIGEST = "0" * 64  # of nothing that anybody could present; as long as any, so that comparing takes as long
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEntry:
@@ -17,7 +19,7 @@ class TokenEntry:
     prefix: str
     digest: str
     owner_id: Hashable
-    old_digest: str = ""  # the secret before the last rotation, which opens until `old_digest_until`
+    old_digest: str = NO_DIGEST  # of the secret before the last rotation, which opens until `old_digest_until`
     old_digest_until: float = 0.0
     scopes: frozenset[str] = frozenset()
     allowed_models: frozenset[str] = frozenset()  # names; empty is all

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone
 
+from adapters.redaction import redact
 from registry.access.people import token_entry
 from registry.access.principals import Principal, TokenEntry
-from registry.access.tokens import TokenError, check_network, check_scope, mint_session_token, prefix_of, verify
+from registry.access.tokens import (
+    TokenError,
+    check_network,
+    check_role,
+    check_scope,
+    mint_session_token,
+    prefix_of,
+    verify,
+)
 from registry.catalog.entries import LLMEntry
 from registry.models import AccessToken
-from registry.models.access_token import digest_of
+from registry.models.access_token import MAX_GRACE, digest_of
 
 PLAINTEXT = f"llmhub_{'a' * 12}_secret-part"
 
@@ -142,3 +154,73 @@ def test_a_token_keeps_its_holder_to_its_models(name: str) -> None:
     assert limited.may_use(entry())
     assert not limited.may_use(entry(id=6, name="other", model="other"))
     assert not limited.may_use(entry(owner_id=2))
+
+
+def test_a_role_that_was_taken_back_takes_the_tokens_scope_along() -> None:
+    check_role(Principal(user_id=1, scopes=None), "manage")
+    check_role(Principal(user_id=1, scopes=frozenset({"chat"})), "chat")
+    error = refusal(check_role, Principal(user_id=1, scopes=frozenset({"chat"})), "manage")
+    assert (error.code, error.status, str(error)) == ("insufficient_role", 403, error.message)
+
+
+def test_the_instant_of_an_end_is_already_past_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.access.tokens.time.time", lambda: 1000.0)
+    old = f"llmhub_{'a' * 12}_older"
+    rotated = {"old_digest": digest_of(old)}
+    assert verify(held(**rotated, old_digest_until=1000.5), old)
+    assert refusal(verify, held(**rotated, old_digest_until=1000.0), old).code == "invalid_api_key"
+    assert verify(held(expires_at=1000.5), PLAINTEXT)
+    assert refusal(verify, held(expires_at=1000.0), PLAINTEXT).code == "token_expired"
+
+
+def test_a_network_may_be_written_by_any_address_in_it() -> None:
+    check_network(held(networks=("10.0.0.1/8",)), "10.1.2.3")
+
+
+def test_a_presented_token_and_a_new_one_are_known_to_the_redaction() -> None:
+    presented = f"llmhub_{'b' * 12}_{'presented-secret-' * 2}"
+    assert presented in redact(f"saw {presented}")
+    verify(held(digest=digest_of(presented)), presented)
+    assert presented not in redact(f"saw {presented}")
+
+
+@pytest.mark.parametrize(("length", "has"), [(128, True), (129, False)])
+def test_a_token_is_at_most_128_characters(length: int, has: bool) -> None:
+    text = f"llmhub_{'a' * 12}_"
+    assert (prefix_of(text + "x" * (length - len(text))) == "a" * 12) is has
+
+
+@pytest.mark.django_db
+def test_a_new_token_is_checked_long_and_redacted(alice: Any) -> None:
+    with pytest.raises(ValidationError):
+        AccessToken.mint(owner=alice, name="n" * 81)
+    row, plaintext = AccessToken.mint(owner=alice, name="t")
+    assert len(plaintext.removeprefix(f"llmhub_{row.prefix}_")) == 43  # 32 random bytes
+    assert plaintext not in redact(f"made {plaintext}")
+
+
+@pytest.mark.django_db
+def test_a_token_lives_until_its_expiry_and_is_rotated_no_longer(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    monkeypatch.setattr("registry.models.access_token.timezone.now", lambda: now)
+    later, _ = AccessToken.mint(owner=alice, name="later", expires_at=now + dt.timedelta(seconds=1))
+    ended, _ = AccessToken.mint(owner=alice, name="ended", expires_at=now)
+    assert later.is_live and later.rotate(MAX_GRACE)
+    assert not ended.is_live
+    with pytest.raises(ValidationError):
+        ended.rotate(dt.timedelta(0))
+
+
+@pytest.mark.django_db
+def test_a_second_revocation_leaves_the_first_ones_time(alice: Any) -> None:
+    row, _ = AccessToken.mint(owner=alice, name="t")
+    row.revoke()
+    first = row.revoked_at
+    row.revoke()
+    assert row.revoked_at == AccessToken.objects.get(pk=row.pk).revoked_at == first
+
+
+@pytest.mark.django_db
+def test_a_pages_token_ends_ten_minutes_on(alice: Any) -> None:
+    _, expires_at = mint_session_token(alice)
+    assert dt.timedelta(minutes=5) < expires_at - timezone.now() <= dt.timedelta(minutes=10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -397,6 +397,35 @@ def test_a_refusal_does_not_repeat_the_url() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("api.openai.com/v1", "begin with http"),
+        ("ftp://h.example/", "begin with http"),
+        ("https:/h.example/", "begin with http"),
+        ("HTTPS://h.example:x/", "can't be read"),
+        ("https://h.example/a b", "white space"),
+        ("https://h.example/\x7f", "white space"),
+        ("https://h.example/é", "white space"),
+        ("https://h.example\\@evil.example/", "backslash"),
+        ("https://u@h.example/", "user name"),
+        ("https://h.example/#x", "fragment"),
+        ("https://h.example/x#@", "fragment"),
+        ("https://h.example:!~/", "can't be read"),
+        ("https:///", "can't be read"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_the_url(url: str, words: str) -> None:
+    with pytest.raises(EgressDeniedError, match=words):
+        parse_url(url)
+
+
+def test_a_rule_is_for_a_host_or_for_a_network() -> None:
+    for given_ in ({}, {"host": "h", "network": ip_network("10.0.0.0/8")}):
+        with pytest.raises(ValueError, match="exactly one"):
+            EgressRule(**given_)
+
+
+@pytest.mark.parametrize(
     ("address", "inside"),
     [
         ("::127.0.0.1", "127.0.0.1"),
@@ -405,16 +434,23 @@ def test_a_refusal_does_not_repeat_the_url() -> None:
         ("64:ff9b::10.0.0.1", "10.0.0.1"),
         ("64:ff9b:1::a9fe:a9fe", "169.254.169.254"),
         ("64:ff9b:1:a9fe:a9:fe00::", "169.254.169.254"),  # RFC 6052 /48: 16 bits, the u octet, 16 bits
-        ("64:ff9b:1:a:a9:fea9:fe00:0", "169.254.169.254"),  # /56: 8 bits, the u octet, 24 bits
+        ("64:ff9b:1:aa9:fe:a9fe::", "169.254.169.254"),  # /56: 8 bits, the u octet, 24 bits
+        ("64:ff9b:1:a:a9:fea9:fe00:0", "169.254.169.254"),  # /64: the u octet, 32 bits
         ("64:ff9b:1:a:a9:fea9:fe00:1", "169.254.169.254"),
         ("2002:a9fe:a9fe::1", "169.254.169.254"),
-        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45"),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45"),  # Teredo: the client, inverted
+        ("2001:0:a9fe:a9fe:8000:63bf:3fff:fdd2", "169.254.169.254"),  # and the server
         ("2001:db8::5efe:10.0.0.1", "10.0.0.1"),
         ("2606:4700::200:5efe:10.0.0.1", "10.0.0.1"),
     ],
 )
 def test_every_embedded_ipv4_address_is_taken_out(address: str, inside: str) -> None:
     assert IPv4Address(inside) in embedded_ipv4(IPv6Address(address))
+
+
+def test_the_loopback_address_embeds_nothing_and_the_next_one_does() -> None:
+    assert embedded_ipv4(IPv6Address("::1")) == ()
+    assert embedded_ipv4(IPv6Address("::2")) == (IPv4Address("0.0.0.2"),)
 
 
 def test_nat64_reaches_public_hosts_and_no_others() -> None:

@@ -177,3 +177,7 @@ def test_a_credential_without_a_secret_says_so(provider: Provider) -> None:
     credential = Credential.objects.create(provider=provider)
     with pytest.raises(DecryptError, match="no key is stored"):
         credential.reveal(credential.owner_id)
+
+
+def test_a_form_has_no_field_for_a_ciphertext() -> None:
+    assert CredentialSecret._meta.get_field("ciphertext").editable is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import secrets
 import traceback
 
@@ -32,6 +33,7 @@ MALFORMED = {
     "in quotes": f'"{encoded(32)}"',
     "white space inside": f"{encoded(32)[:20]} {encoded(32)[20:]}",
     "letters that are no ASCII": "ключ" * 11,
+    "seven different bytes": base64.b64encode(bytes(at % 7 for at in range(32))).decode(),
     "one byte over and over": base64.b64encode(b"k" * 32).decode(),
     "an id alone": "main:",
     "an id with a space": f"my key:{new_key()}",
@@ -155,3 +157,13 @@ def test_the_repr_holds_ids_alone() -> None:
 def test_a_new_key_is_a_ring_by_itself() -> None:
     assert KeyRing.parse(new_key()).primary_id
     assert len({vault.new_key() for _ in range(50)}) == 50
+
+
+def test_eight_different_bytes_are_as_few_as_a_key_may_have() -> None:
+    KeyRing.parse(base64.b64encode(bytes(at % 8 for at in range(32))).decode())
+
+
+def test_a_key_without_a_name_is_called_by_eight_letters_of_its_digest() -> None:
+    key = new_key()
+    envelope = KeyRing.parse(key).encrypt("x", additional_data=DATA)
+    assert envelope.split(":")[1] == hashlib.sha256(base64.b64decode(key)).hexdigest()[:8]
