@@ -41,7 +41,7 @@ class Tokens(Protocol):
 def verify(token: TokenEntry | None, presented: str) -> TokenEntry:
     """Check the secret and the token's life. Raises TokenError, in the same words for a wrong prefix or secret."""
     # The same steps for every token, known or not, rotated or not, without a fork in the way: the time tells nothing.
-    held, now = (token, _NOBODY)[token is None], time.time()
+    held, now = (token, _NOBODY)[token is None] or _NOBODY, time.time()
     digest = digest_of(presented)
     is_present = hmac.compare_digest(digest, held.digest)
     is_old = hmac.compare_digest(digest, held.old_digest) & (held.old_digest_until > now)
