@@ -18,7 +18,7 @@ from adapters.errors import (
     QuotaExceededError,
     RateLimitedError,
     UpstreamProtocolError,
-    UpstreamStatusError,
+    UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
 from adapters.openai_usage import read_count
@@ -123,7 +123,7 @@ def encode_usage(usage: Usage) -> dict[str, Any]:
 # --- errors --------------------------------------------------------------------------------------------------------
 
 # type -> our class, and the status it stands for when it comes inside a stream.
-_ERROR_TYPES: Mapping[str, tuple[type[UpstreamStatusError], int]] = {
+_ERROR_TYPES: Mapping[str, tuple[type[LLMError], int]] = {
     "invalid_request_error": (InvalidRequestError, 400),
     "authentication_error": (AuthenticationError, 401),
     "billing_error": (QuotaExceededError, 402),
@@ -133,18 +133,18 @@ _ERROR_TYPES: Mapping[str, tuple[type[UpstreamStatusError], int]] = {
     "request_too_large": (InvalidRequestError, 413),
     "rate_limit_error": (RateLimitedError, 429),
     "api_error": (UpstreamUnavailableError, 500),
-    "timeout_error": (UpstreamUnavailableError, 504),
+    "timeout_error": (UpstreamTimeoutError, 504),
     "overloaded_error": (UpstreamUnavailableError, 529),
 }
 # details.error_code, read before the type (anthropic SDK 2.10).
-_ERROR_CODES: Mapping[str, type[UpstreamStatusError]] = {
+_ERROR_CODES: Mapping[str, type[LLMError]] = {
     "enforced_spend_limit_reached": QuotaExceededError,
     "contract_spend_limit_reached": QuotaExceededError,
     "organization_on_hold": PermissionDeniedError,
     "cmek_key_disabled": PermissionDeniedError,
 }
 # Only inside a 400 whose type says no more than "invalid": the API has no code for these three (2026-11-20).
-_PATTERNS: tuple[tuple[re.Pattern[str], type[UpstreamStatusError], str], ...] = (
+_PATTERNS: tuple[tuple[re.Pattern[str], type[LLMError], str], ...] = (
     (
         re.compile(r"prompt is too long|exceed(?:s|ed)? (?:the )?context (?:limit|window)", re.I),
         ContextLengthExceededError,
@@ -205,7 +205,7 @@ def _classified(status: int, headers: Mapping[str, str], value: Any, target: Tar
 
 def _class_for(
     status: int, kind: str | None, code: str | None, message: str | None
-) -> tuple[type[UpstreamStatusError], str | None]:
+) -> tuple[type[LLMError], str | None]:
     if code is not None and code in _ERROR_CODES:
         return _ERROR_CODES[code], None
     error_class = class_for_status(status)

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from adapters.errors import (
     AuthenticationError,
     InvalidRequestError,
+    LLMError,
     ModelNotFoundError,
     PermissionDeniedError,
     QuotaExceededError,
     RateLimitedError,
-    UpstreamStatusError,
+    UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
 from adapters.retry_after import read_retry_after_s
@@ -22,25 +23,28 @@ from adapters.types import Target
 
 __all__ = ["class_for_status", "reply_error", "request_id", "should_retry"]
 
-_CLASSES: Mapping[int, type[UpstreamStatusError]] = {
+_CLASSES: Mapping[int, type[LLMError]] = {
     401: AuthenticationError,
     402: QuotaExceededError,
     403: PermissionDeniedError,
     404: ModelNotFoundError,
-    408: UpstreamUnavailableError,
+    408: UpstreamTimeoutError,
     429: RateLimitedError,
+    504: UpstreamTimeoutError,
+    524: UpstreamTimeoutError,  # Cloudflare
 }
-_WORDS: Mapping[type[UpstreamStatusError], str] = {
+_WORDS: Mapping[type[LLMError], str] = {
     AuthenticationError: "did not accept the key",
     QuotaExceededError: "says that the account's quota or credit is used up",
     PermissionDeniedError: "denied access",
     ModelNotFoundError: "does not know the model",
     RateLimitedError: "is limiting the rate of requests",
     UpstreamUnavailableError: "can't answer now",
+    UpstreamTimeoutError: "gave up waiting",
 }
 
 
-def class_for_status(status: int) -> type[UpstreamStatusError]:
+def class_for_status(status: int) -> type[LLMError]:
     """The error that a status means when the body says nothing better."""
     if status in _CLASSES:
         return _CLASSES[status]
@@ -57,7 +61,7 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def reply_error(
-    error_class: type[UpstreamStatusError],
+    error_class: type[LLMError],
     target: Target,
     *,
     status: int,
@@ -66,7 +70,7 @@ def reply_error(
     upstream_message: str | None,
     words: str | None = None,
     retryable: bool | None = None,
-) -> UpstreamStatusError:
+) -> LLMError:
     """Build the error with a message of ours; the provider's words go to `upstream_message` alone."""
     says = words or _WORDS.get(error_class, "refused the request")
     named = should_retry(headers)

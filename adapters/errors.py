@@ -5,7 +5,7 @@
     ├─ UnsupportedFeatureError      the provider's dialect or the model's profile can't carry what was asked
     ├─ EgressDeniedError            the address may not be called
     ├─ UpstreamConnectionError      DNS, TLS, refused, reset                                     retryable
-    │   └─ UpstreamTimeoutError     connect, first byte, idle or total deadline                  retryable
+    │   └─ UpstreamTimeoutError     connect, first byte, idle or total deadline; 408, 504, 524   retryable
     ├─ UpstreamStatusError          the provider answered with an error
     │   ├─ AuthenticationError      401
     │   ├─ PermissionDeniedError    403

@@ -19,7 +19,6 @@ from adapters.errors import (
     QuotaExceededError,
     RateLimitedError,
     UpstreamProtocolError,
-    UpstreamStatusError,
 )
 from adapters.retry_after import parse_duration_s
 from adapters.types import Target, WireResponse
@@ -48,7 +47,7 @@ _STATUS: Final[Mapping[str, int]] = {
 }
 _BAD_KEY: Final = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "ACCESS_TOKEN_EXPIRED", "CREDENTIALS_MISSING"})
 # Only inside a 400, for which Google has no finer code (recorded and documented bodies in the tests).
-_TEXTS: Final[tuple[tuple[re.Pattern[str], type[UpstreamStatusError], str | None], ...]] = (
+_TEXTS: Final[tuple[tuple[re.Pattern[str], type[LLMError], str | None], ...]] = (
     (
         re.compile(r"input token count|exceeds the maximum number of tokens|context (?:length|window)", re.I),
         ContextLengthExceededError,
@@ -118,7 +117,7 @@ def _classified(status: int, headers: Mapping[str, str], error: Mapping[str, Any
 
 def _class_for(
     status: int, message: str, details: list[dict[str, Any]], reasons: list[str]
-) -> tuple[type[UpstreamStatusError], str | None]:
+) -> tuple[type[LLMError], str | None]:
     if not _BAD_KEY.isdisjoint(reasons):
         return AuthenticationError, None
     error_class = class_for_status(status)

@@ -249,7 +249,7 @@ def _by_status(status: int | None, facts: _Facts) -> tuple[type[LLMError], str] 
             return PermissionDeniedError, "does not allow this key to do that"
         case 404:
             return _NO_MODEL
-        case 408:
+        case 408 | 504 | 524:
             return UpstreamTimeoutError, "gave up waiting"
         case 424 | 498 | 499:
             return UpstreamUnavailableError, "is overloaded or failing"

@@ -18,6 +18,7 @@ from adapters.errors import (
     QuotaExceededError,
     RateLimitedError,
     UpstreamProtocolError,
+    UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
 from adapters.types import (
@@ -327,7 +328,7 @@ def failure(status: int, kind: str, message: str = "m", code: str | None = None,
         (failure(429, "rate_limit_error", code="enforced_spend_limit_reached"), QuotaExceededError, False),
         (failure(429, "rate_limit_error", x_should_retry="false"), RateLimitedError, False),
         (failure(500, "api_error"), UpstreamUnavailableError, True),
-        (failure(504, "timeout_error"), UpstreamUnavailableError, True),
+        (failure(504, "timeout_error"), UpstreamTimeoutError, True),
         (failure(529, "overloaded_error"), UpstreamUnavailableError, True),
         # a compatible server that calls everything api_error
         (failure(401, "api_error"), AuthenticationError, False),

@@ -269,7 +269,7 @@ def wrong(status: int, name: str, message: str = "", *details: Any) -> dict[str,
         (429, [wrong(429, "RESOURCE_EXHAUSTED")], "upstream_rate_limited"),
         (499, wrong(499, "CANCELLED"), "upstream_unavailable"),
         (500, b"<html>", "upstream_unavailable"),
-        (504, wrong(504, "DEADLINE_EXCEEDED"), "upstream_unavailable"),
+        (504, wrong(504, "DEADLINE_EXCEEDED"), "upstream_timeout"),
         (400, {"error": "text"}, "invalid_request"),
     ],
 )
