@@ -211,7 +211,7 @@ class OllamaCodec(ProviderCodec):
         body = read_object(response.body, target)
         rows = body.get("embeddings")
         try:
-            vectors = tuple(tuple(float(number) for number in row) for row in rows)  # type: ignore[union-attr]
+            vectors = tuple(tuple(float(number) for number in row) for row in rows)  # type: ignore[union-attr]  # what is no list of lists raises TypeError, caught below
         except (TypeError, ValueError):
             raise UpstreamProtocolError("the answer holds no embeddings", provider=target.provider) from None
         return EmbeddingResponse(

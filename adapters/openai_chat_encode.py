@@ -134,7 +134,7 @@ def _extra_content(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def _reasoning_details(text: str, metadata: Mapping[str, Any]) -> Sequence[Any]:
     own = metadata.get(DIALECT, {}).get("reasoning_details")
     if own:
-        return own  # type: ignore[no-any-return]
+        return own  # type: ignore[no-any-return]  # a mapping of our own making
     foreign = {name: value for name, value in metadata.items() if name != DIALECT}
     if not foreign:
         return ()

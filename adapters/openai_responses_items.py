@@ -99,7 +99,7 @@ def _content(parts: Sequence[Part], target: Target) -> str | list[Item]:
 
 
 def _message_fields(message: Message, target: Target) -> Mapping[str, Any]:
-    return _own(message.provider_metadata, target).get("message_fields", {})  # type: ignore[no-any-return]
+    return _own(message.provider_metadata, target).get("message_fields", {})  # type: ignore[no-any-return]  # only our own codec writes it
 
 
 def _input_part(part: Part, target: Target) -> Item:

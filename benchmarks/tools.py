@@ -74,7 +74,7 @@ def ensure_portkey() -> Path:
 
 def _run(command: list[str], seconds: int, why: str, **options: object) -> None:
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds, **options)  # type: ignore[call-overload]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds, **options)  # type: ignore[call-overload]  # options of run as they came
     except subprocess.TimeoutExpired:
         raise NotInstalled(f"{why} within {seconds} s") from None
     except (OSError, subprocess.CalledProcessError) as error:

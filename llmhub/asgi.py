@@ -20,10 +20,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmhub.settings")
 django_application = get_asgi_application()
 
 # These import models and settings, so they come after Django is set up.
-from django.conf import settings  # noqa: E402
+from django.conf import settings  # noqa: E402  # settings first
 
-from llmhub.dispatch import build_application  # noqa: E402
-from registry.gateway.app import application as lane_application  # noqa: E402
+from llmhub.dispatch import build_application  # noqa: E402  # settings first
+from registry.gateway.app import application as lane_application  # noqa: E402  # settings first
 
 application = build_application(
     lane=lane_application,

@@ -172,7 +172,7 @@ def works(python: Path) -> bool:
     """False for a virtualenv that is not there, was cut off half-made, or lost the Python it was made with."""
     if not python.exists():
         return False
-    check = "import sys; sys.exit(sys.version_info < %r)" % (OLDEST_PYTHON,)  # noqa: UP031
+    check = "import sys; sys.exit(sys.version_info < %r)" % (OLDEST_PYTHON,)  # noqa: UP031  # must run on the Pythons it refuses
     try:
         done = subprocess.run([str(python), "-c", check], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except OSError:
@@ -208,8 +208,8 @@ def pip_version() -> tuple[int, ...]:
 def check_venv_module() -> None:
     """Debian and its kin ship Python without these two; venv would fail half-way with a longer story."""
     try:
-        import ensurepip  # noqa: F401
-        import venv  # noqa: F401
+        import ensurepip  # noqa: F401  # only whether it is there
+        import venv  # noqa: F401  # only whether it is there
     except ImportError:
         minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
         raise CannotStart(

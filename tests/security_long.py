@@ -283,7 +283,7 @@ def main() -> int:
     django.setup()
     ok = True
     for name in options.parts or PARTS:
-        ok &= rotation(options.rows, options.kills) if name == "rotation" else PARTS[name]()  # type: ignore[operator]
+        ok &= rotation(options.rows, options.kills) if name == "rotation" else PARTS[name]()  # type: ignore[operator]  # each part is called without arguments
     return 0 if ok else 1
 
 

@@ -36,8 +36,8 @@ for _name in ("LLMHUB_SIGN_INS_PER_MINUTE", "LLMHUB_TESTS_PER_MINUTE", "LLMHUB_A
 if os.environ.get("LLMHUB_TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = os.environ["LLMHUB_TEST_DATABASE_URL"]
 
-from llmhub.settings import *  # noqa: E402, F403
-from llmhub.settings import DATABASES, STORAGES  # noqa: E402
+from llmhub.settings import *  # noqa: E402, F403  # after the environment it reads; all of them
+from llmhub.settings import DATABASES, STORAGES  # noqa: E402  # after the environment it reads
 
 # A file, not memory: threads and processes then meet the same locks as in a real hub.
 if "sqlite3" in DATABASES["default"]["ENGINE"]:

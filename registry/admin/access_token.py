@@ -103,6 +103,6 @@ class AccessTokenAdmin(RecordAdmin):
             "title": "The new token",
             "opts": self.opts,
             "token": obj,
-            "plaintext": request.minted_token,  # type: ignore[attr-defined]
+            "plaintext": request.minted_token,  # type: ignore[attr-defined]  # set by save_model on this request
         }
         return never_cache(lambda request: TemplateResponse(request, "admin/registry/minted.html", context))(request)

@@ -59,10 +59,10 @@ class RecordForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
         except ValidationError as error:
             new = {name: found for name, found in error.update_error_dict({}).items() if name not in self.errors}
             if new:
-                self._update_errors(ValidationError(new))  # type: ignore[attr-defined]
+                self._update_errors(ValidationError(new))  # type: ignore[attr-defined]  # Django's own, not in the stubs
 
 
-class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the stubs alone
     """Rows through `visible_to`, changes through `editable_by`, each change in the audit trail with who made it."""
 
     form = RecordForm
@@ -198,7 +198,7 @@ class ReadOnlyAdmin(RecordAdmin):
         return False
 
 
-class RecordInline(admin.TabularInline):  # type: ignore[type-arg]
+class RecordInline(admin.TabularInline):  # type: ignore[type-arg]  # generic to the stubs alone
     """Rows of a record shown with their parent; whoever may edit the parent may edit them."""
 
     form = RecordForm

@@ -43,7 +43,7 @@ class CredentialForm(SecretFieldsMixin, RecordForm):
         return data
 
 
-class ForeignCredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+class ForeignCredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stubs alone
     """For another person's key: an admin may switch it off, and that is all."""
 
     class Meta:

@@ -47,7 +47,7 @@ class RuntimeRegistrationAdmin(RecordAdmin):
         return False
 
 
-class DiscoveryChangeInline(admin.TabularInline):  # type: ignore[type-arg]
+class DiscoveryChangeInline(admin.TabularInline):  # type: ignore[type-arg]  # generic to the stubs alone
     model = DiscoveryChange
     fields = ("kind", "upstream_id", "model", "applied_at")
     readonly_fields = fields

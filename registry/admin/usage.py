@@ -11,7 +11,7 @@ from registry.admin.base import ReadOnlyAdmin
 from registry.models import UsageAttempt, UsageDay, UsageRecord, UsageRollup, UsageSlice
 
 
-class AttemptInline(admin.TabularInline):  # type: ignore[type-arg]
+class AttemptInline(admin.TabularInline):  # type: ignore[type-arg]  # generic to the stubs alone
     model = UsageAttempt
     fields = (
         "number",

@@ -35,7 +35,7 @@ class RankedPeople:
 
 
 @admin.register(User)
-class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):  # type: ignore[type-arg]
+class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):  # type: ignore[type-arg]  # generic to the stubs alone
     form = UserChangeForm  # type: ignore[assignment]  # Django's own, with its link to the password
     list_display = (
         "username",
@@ -50,7 +50,7 @@ class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):  # type: ignore[type-a
         "last_login",
     )
     list_filter = ("role", "is_service", "is_superuser", "is_active", "groups")
-    fieldsets = (*UserAdmin.fieldsets, ("Role", {"fields": ("role", "is_service", "sponsor")}))  # type: ignore[misc]
+    fieldsets = (*UserAdmin.fieldsets, ("Role", {"fields": ("role", "is_service", "sponsor")}))  # type: ignore[misc]  # the stubs allow None
     autocomplete_fields = ("sponsor",)
     search_fields = ("username", "first_name", "last_name", "email")
 
@@ -88,7 +88,7 @@ class HubUserAdmin(RankedPeople, RecordAdmin, UserAdmin):  # type: ignore[type-a
 class HubGroupAdmin(RecordAdmin, GroupAdmin):
     """Groups are Django's own rows: what a group decides is noted in the change log here."""
 
-    form = ModelForm  # type: ignore[assignment]
+    form = ModelForm  # type: ignore[assignment]  # every field as it is, instead of GroupAdmin's
     list_display = ("name",)
     search_fields = ("name",)
 

@@ -19,7 +19,7 @@ _FAILURES = {
 }
 
 
-class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class AccessTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library has no types here
     """Describes the token in the schema."""
 
     target_class = AccessTokenAuthentication
@@ -39,6 +39,6 @@ class HubSchema(AutoSchema):
             return found
         for status, meaning in _FAILURES.items():
             if status not in found and (status != "400" or self.method != "DELETE"):
-                answer = self._get_response_for_code(ErrorSerializer, status)  # type: ignore[no-untyped-call]
+                answer = self._get_response_for_code(ErrorSerializer, status)  # type: ignore[no-untyped-call]  # the library has no types here
                 found[status] = {**answer, "description": meaning}
         return found

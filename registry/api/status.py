@@ -49,7 +49,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types here
     recorder = CollectorRegistry()
     recorder.register(LagCollector(Path(settings.LLMHUB_JOURNAL_DIR)))
     return HttpResponse(generate_latest(registry) + generate_latest(recorder), content_type=CONTENT_TYPE_LATEST)

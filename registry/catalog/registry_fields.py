@@ -127,7 +127,7 @@ def _capabilities(value: Any) -> dict[str, dict[str, str]]:
     found = {}
     for name, answer in pairs.items():
         kept = answer if isinstance(answer, dict) else {"value": answer}
-        said = {True: "yes", False: "no"}.get(kept.get("value"), kept.get("value"))  # type: ignore[arg-type]
+        said = {True: "yes", False: "no"}.get(kept.get("value"), kept.get("value"))  # type: ignore[arg-type]  # any value may be asked for; most are no keys
         if said not in ("yes", "no", "unknown"):
             raise ValueError
         extra = {key: str(kept[key]) for key in ("source", "date") if kept.get(key)}

@@ -92,8 +92,8 @@ class LoggedQuerySet(models.QuerySet[Any]):
             RegistryChange.append(self.model, list(self.values_list("pk", flat=True)), using=self.db)
             return super().delete()
 
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
+    delete.alters_data = True  # type: ignore[attr-defined]  # how Django marks a queryset's method
+    delete.queryset_only = True  # type: ignore[attr-defined]  # how Django marks a queryset's method
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         rows = list(objs)

@@ -74,7 +74,7 @@ def _write(rows: Sequence[models.Model], suffix: str) -> None:
     names = ", ".join(f'"{name}"' for name, _, _ in columns)
     places = ", ".join(["%s"] * len(columns))
     # Names come from the models, values go as parameters.
-    statement = f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({places}){suffix}'  # noqa: S608
+    statement = f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({places}){suffix}'  # noqa: S608  # names of our own tables and columns; values are parameters
     with connections[alias].cursor() as cursor:
         cursor.executemany(statement, list(_values(rows, alias)))
 

@@ -179,7 +179,10 @@ def _one_of(groups: list[SummaryRow], columns: tuple[str, ...]) -> Q:
 
 
 _SUMS = {f"sum_{name}": Sum(name) for name in SUMS}
-_dearest_first: Callable[[SummaryRow], Any] = lambda row: (-row.cost, -row.calls, row.label, str(row.key))  # noqa: E731
+
+
+def _dearest_first(row: SummaryRow) -> tuple[Any, ...]:
+    return -row.cost, -row.calls, row.label, str(row.key)
 
 
 class _Piece(NamedTuple):

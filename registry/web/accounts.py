@@ -38,7 +38,7 @@ class ChangePassword(PasswordChangeView):
         return super().form_valid(form)
 
 
-class SetupForm(BaseUserCreationForm):  # type: ignore[type-arg]
+class SetupForm(BaseUserCreationForm):  # type: ignore[type-arg]  # generic to the stubs alone
     class Meta:
         model = User
         fields = ("username", "email")

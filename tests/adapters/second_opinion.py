@@ -65,8 +65,8 @@ def ours(codec: ProviderCodec, target: Target, body: bytes, *, stream: bool) -> 
         answer = codec.parse_response(WireResponse(status=200, headers={}, body=body), target)
         choices = {
             choice.index: Read(
-                text="".join(part.text for part in choice.parts if type(part).__name__ == "TextPart"),  # type: ignore[union-attr]
-                calls=[(c.name, parsed(c.arguments)) for c in choice.parts if type(c).__name__ == "ToolCall"],  # type: ignore[union-attr]
+                text="".join(part.text for part in choice.parts if type(part).__name__ == "TextPart"),  # type: ignore[union-attr]  # by the type's name, without importing ours
+                calls=[(c.name, parsed(c.arguments)) for c in choice.parts if type(c).__name__ == "ToolCall"],  # type: ignore[union-attr]  # by the type's name, without importing ours
                 finish=choice.finish_reason,
             )
             for choice in answer.choices

@@ -189,7 +189,7 @@ async def test_leaving_a_stream_hangs_up_on_the_provider(upstream: Upstream, mak
         if isinstance(event, TextDelta):
             break
     left_at = asyncio.get_running_loop().time()
-    await events.aclose()  # type: ignore[attr-defined]
+    await events.aclose()  # type: ignore[attr-defined]  # an async generator
     assert await asyncio.to_thread(upstream.wait_closed) - left_at < 0.2
 
 

@@ -115,7 +115,7 @@ def test_every_known_field_finds_its_place() -> None:
         stop=("a",),
         reasoning_effort="medium",
         user="u",
-        extra={"mcp_servers": [], "field_of_tomorrow": 1, "tools": [body["tools"][1]]},  # type: ignore[index]
+        extra={"mcp_servers": [], "field_of_tomorrow": 1, "tools": [body["tools"][1]]},  # type: ignore[index]  # a list of tools
         dialect="anthropic.messages",
         provider_metadata={
             "anthropic": {

@@ -219,7 +219,7 @@ def test_trap_18_the_opening_chunk_has_no_choices() -> None:
     end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "id": "c"}
     body = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in (first, delta, late, end))
     events = assert_splits_agree(lambda: CODEC.stream_decoder(target_for()), body + b"data: [DONE]\n\n")
-    assert (events[0].id, events[0].model, events[0].created) == ("c", "gpt", 5)  # type: ignore[union-attr]
+    assert (events[0].id, events[0].model, events[0].created) == ("c", "gpt", 5)  # type: ignore[union-attr]  # the first event is ResponseStarted
     assert text_of(events) == "x"
 
 
@@ -261,7 +261,7 @@ def test_a_filtered_prompt_is_told_from_a_bad_request() -> None:
 def test_trap_9_an_error_under_200_is_an_error() -> None:
     with pytest.raises(Exception) as raised:
         CODEC.parse_response(reply({"error": {"code": "content_filter", "status": 400}}), target_for())
-    assert raised.value.code == "content_filter"  # type: ignore[attr-defined]
+    assert raised.value.code == "content_filter"  # type: ignore[attr-defined]  # LLMError
 
 
 def test_the_wait_may_be_in_milliseconds_and_the_code_a_text() -> None:

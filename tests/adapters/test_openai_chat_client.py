@@ -176,7 +176,7 @@ def test_a_wrong_value_is_refused_by_its_name(fields: dict[str, Any], param: str
 
 def test_a_body_that_is_no_object() -> None:
     with pytest.raises(InvalidRequestError, match="JSON object"):
-        CLIENT.parse_request(["x"])  # type: ignore[arg-type]
+        CLIENT.parse_request(["x"])  # type: ignore[arg-type]  # what a client may send
 
 
 def test_media() -> None:

@@ -87,7 +87,7 @@ def test_a_stream_of_every_event_is_written() -> None:
         UsageReported(usage=Usage(input_tokens=1, output_tokens=1)),
         Finished(reason="tool_calls"),
     ]
-    told = b"".join(encoder.encode(event) for event in events) + encoder.finish()  # type: ignore[arg-type]
+    told = b"".join(encoder.encode(event) for event in events) + encoder.finish()  # type: ignore[arg-type]  # events of all kinds
     chunks = [json.loads(line[6:]) for line in told.split(b"\n") if line.startswith(b"data: {")]
     deltas = [one["choices"][0]["delta"] for one in chunks if one["choices"]]
     assert {one["created"] for one in chunks} == {7}
@@ -95,7 +95,7 @@ def test_a_stream_of_every_event_is_written() -> None:
     assert any("reasoning_details" in delta for delta in deltas)
     assert told.endswith(b"data: [DONE]\n\n") and chunks[-1]["usage"]["total_tokens"] == 2
     silent = CLIENT.stream_encoder(request_id="req_1", model="alias", include_usage=False)
-    silent.continue_at(5)  # type: ignore[attr-defined]
+    silent.continue_at(5)  # type: ignore[attr-defined]  # this encoder's alone
     assert b'"created":5' in silent.encode(TextDelta(text="a"))
     assert silent.finish() == b"data: [DONE]\n\n"
     broken = silent.error(QuotaExceededError("p has no money"), request_id="r")

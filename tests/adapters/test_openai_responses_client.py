@@ -223,7 +223,7 @@ def test_an_assistants_items_are_one_turn_and_a_result_knows_its_tool() -> None:
 def test_a_text_alone_is_a_user_and_an_assistant_may_end_the_input() -> None:
     assert asked(input="hi").messages == (Message(role="user", parts=(TextPart(text="hi"),)),)
     assert [message.role for message in turns({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})]
-    assert turns({"type": "reasoning", "content": [{"text": "raw"}, 5], "summary": 7})[0].parts[0].text == "raw"  # type: ignore[union-attr]
+    assert turns({"type": "reasoning", "content": [{"text": "raw"}, 5], "summary": 7})[0].parts[0].text == "raw"  # type: ignore[union-attr]  # a part with text, or the test fails
 
 
 def test_another_vendors_signature_travels_sealed_and_damage_to_it_is_left_behind() -> None:

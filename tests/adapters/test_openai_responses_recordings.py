@@ -234,7 +234,7 @@ def request_of(sent: dict[str, Any]) -> ChatRequest:
     wanted = (sent.get("text") or {}).get("format") or {}
     formats = {"json_object": JsonFormat()}
     if wanted.get("type") == "json_schema":
-        formats["json_schema"] = JsonSchemaFormat(  # type: ignore[assignment]
+        formats["json_schema"] = JsonSchemaFormat(  # type: ignore[assignment]  # one of two formats
             name=wanted["name"], schema=wanted["schema"], strict=wanted.get("strict")
         )
     named = ("instructions", "include", "previous_response_id", "prompt", "background", "moderation")

@@ -19,7 +19,7 @@ def test_url(row: Any) -> str:
     return reverse(f"admin:registry_{row._meta.model_name}_test_connection", args=[row.pk])
 
 
-test_url.__test__ = False  # type: ignore[attr-defined]
+test_url.__test__ = False  # type: ignore[attr-defined]  # pytest reads it from any function
 
 
 def local_provider(port: int) -> Provider:

@@ -43,7 +43,7 @@ def answer(out: Any) -> None:
     rows, tokens = plant()
     clients = {name: Client(headers={"authorization": f"Bearer {token}"}, raise_request_exception=False)
                for name, token in tokens.items()}  # fmt: skip
-    schema = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    schema = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]  # the library has no types here
     print(json.dumps({"schema": json.loads(json.dumps(schema, default=str)), "rows": rows}), file=out, flush=True)
     for line in sys.stdin:
         statuses = []

@@ -18,7 +18,7 @@ def test_readyz_names_every_check(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_readyz_fails_without_a_key_ring(client: Client, settings: object) -> None:
-    settings.LLMHUB_ENCRYPTION_KEYS = ""  # type: ignore[attr-defined]
+    settings.LLMHUB_ENCRYPTION_KEYS = ""  # type: ignore[attr-defined]  # pytest-django's settings take any name
     response = client.get("/readyz")
     assert response.status_code == 503
     assert "LLMHUB_ENCRYPTION_KEYS" in response.json()["checks"]["encryption_keys"]

@@ -211,9 +211,9 @@ def test_all_vendors_together_have_ids_of_their_own_and_the_cheapest_answers() -
         env |= given
     registry = DictRegistry.from_env(env)
     entries = registry.list_active()
-    assert sorted(entry.id for entry in entries) == list(range(1, len(entries) + 1))  # type: ignore[type-var]
-    assert registry.get_by_tier("standard").name == "GPT-4o-mini"  # type: ignore[union-attr]
-    assert registry.get_by_tier("local").api_key is None  # type: ignore[union-attr]
+    assert sorted(entry.id for entry in entries) == list(range(1, len(entries) + 1))  # type: ignore[type-var]  # ids are numbers here
+    assert registry.get_by_tier("standard").name == "GPT-4o-mini"  # type: ignore[union-attr]  # None would fail the test
+    assert registry.get_by_tier("local").api_key is None  # type: ignore[union-attr]  # None would fail the test
     with pytest.raises(ValueError):
         registry.get_by_tier("luxury")
 

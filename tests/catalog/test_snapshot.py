@@ -63,7 +63,7 @@ def test_the_first_refresh_loads_everything(alice: Any) -> None:
 def test_no_ciphertext_or_key_is_held(alice: Any) -> None:
     provider = make_provider()
     credential = plant(provider)
-    ciphertext = credential.secret.ciphertext  # type: ignore[attr-defined]
+    ciphertext = credential.secret.ciphertext  # type: ignore[attr-defined]  # the reverse of a one-to-one
     held = repr(vars(loaded()))
     assert KEY not in held and ciphertext not in held
 
@@ -165,7 +165,7 @@ def test_a_price_given_to_another_model_leaves_the_first() -> None:
     ModelPrice.objects.update(model=two)
     snapshot.refresh()
     assert tier(snapshot) == ["two", "one"]
-    assert snapshot.by_id(one.pk).prices == ()  # type: ignore[union-attr]
+    assert snapshot.by_id(one.pk).prices == ()  # type: ignore[union-attr]  # None would fail the test
 
 
 def test_group_rules_come_and_go() -> None:
@@ -175,7 +175,7 @@ def test_group_rules_come_and_go() -> None:
 
     def allowed() -> Any:
         snapshot.refresh()
-        return snapshot.by_id(model.pk).allowed_group_ids  # type: ignore[union-attr]
+        return snapshot.by_id(model.pk).allowed_group_ids  # type: ignore[union-attr]  # None would fail the test
 
     assert allowed() is None
     rules = [ModelAccess.objects.create(model=model, group=group) for group in groups]
@@ -308,20 +308,20 @@ def test_ones_own_preset_goes_before_everybodys(alice: Any, bob: Any) -> None:
     Preset.objects.create(slug="s", name="global", module="chat")
     mine = Preset.objects.create(slug="s", name="mine", module="chat", owner=alice)
     snapshot = loaded()
-    assert snapshot.preset("s", alice.pk).id == mine.pk  # type: ignore[union-attr]
-    assert snapshot.preset("s", bob.pk).id != mine.pk  # type: ignore[union-attr]
-    assert snapshot.preset("s", None).id != mine.pk  # type: ignore[union-attr]
+    assert snapshot.preset("s", alice.pk).id == mine.pk  # type: ignore[union-attr]  # None would fail the test
+    assert snapshot.preset("s", bob.pk).id != mine.pk  # type: ignore[union-attr]  # None would fail the test
+    assert snapshot.preset("s", None).id != mine.pk  # type: ignore[union-attr]  # None would fail the test
 
 
 def test_the_default_changes_with_its_flag() -> None:
     provider = make_provider()
     one, two = make_model(provider, "one", is_default=True), make_model(provider, "two")
     snapshot = loaded()
-    assert snapshot.default().id == one.pk  # type: ignore[union-attr]
+    assert snapshot.default().id == one.pk  # type: ignore[union-attr]  # None would fail the test
     LLMModel.objects.filter(pk=one.pk).update(is_default=False)
     LLMModel.objects.filter(pk=two.pk).update(is_default=True)
     snapshot.refresh()
-    assert snapshot.default().id == two.pk  # type: ignore[union-attr]
+    assert snapshot.default().id == two.pk  # type: ignore[union-attr]  # None would fail the test
     LLMModel.objects.filter(pk=two.pk).update(enabled=False)
     snapshot.refresh()
     assert snapshot.default() is None

@@ -239,7 +239,7 @@ async def test_a_stream_that_is_left_early_is_aborted_and_its_upstream_closed(up
     async for event in stream:
         if isinstance(event, TextDelta):
             break
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()  # type: ignore[attr-defined]  # an async generator
     assert book.settlement.state == "aborted"
     assert book.settlement.usage_source == "estimated"
     await asyncio.to_thread(upstream.wait_closed)  # closing takes a turn of this loop
@@ -318,7 +318,7 @@ async def test_a_registry_of_ones_own_needs_only_the_seeds_three_methods() -> No
         def list_active(self) -> list[LLMEntry]:
             return [stub]
 
-    client = DynamicLLMClient(Mine())  # type: ignore[arg-type]
+    client = DynamicLLMClient(Mine())  # type: ignore[arg-type]  # what a caller may do wrong
     assert (await client.generate("ping", tier=LLMTier.LOCAL)).reply == "ping"
     assert (await client.generate("ping", llm_id=7)).reply == "ping"
     assert (await client.generate("ping")).reply == "ping"

@@ -317,7 +317,7 @@ def test_sigterm_ends_fifty_streams_with_an_error_and_settles_them(
     """Last: the hub is gone afterwards. The drain (3 s) is shorter than the streams."""
     assert hub.process is not None
 
-    ended = asyncio.run(open_streams(hub, token, 50, lambda: hub.process.send_signal(signal.SIGTERM)))  # type: ignore[union-attr]
+    ended = asyncio.run(open_streams(hub, token, 50, lambda: hub.process.send_signal(signal.SIGTERM)))  # type: ignore[union-attr]  # the hub runs
     hub.process.wait(60)
     hub.flush()
     rows = dict(postgres.rows("SELECT request_id, state FROM registry_usagerecord"))

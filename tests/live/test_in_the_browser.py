@@ -13,7 +13,7 @@ from tests.live.conftest import LlamaServer
 pytestmark = [pytest.mark.live, pytest.mark.browser]
 
 
-def test_a_real_model_is_registered_tested_and_answers(page: Any, llama_server: LlamaServer) -> None:  # noqa: F811
+def test_a_real_model_is_registered_tested_and_answers(page: Any, llama_server: LlamaServer) -> None:  # noqa: F811  # a fixture
     page.goto("/admin/registry/provider/add/")
     page.locator("[name=name]").fill("Llama box")
     page.locator("[name=slug]").fill("llama-box")

@@ -20,7 +20,7 @@ def fail_with_secret() -> None:
 
 
 def test_an_error_report_holds_no_local_variable_header_body_or_setting(settings: object) -> None:
-    settings.INNOCENT_NAME = SECRET  # type: ignore[attr-defined]
+    settings.INNOCENT_NAME = SECRET  # type: ignore[attr-defined]  # pytest-django's settings take any name
     request = RequestFactory().post(
         f"/somewhere?key={SECRET}", {"field": SECRET}, headers={"x-custom": SECRET, "cookie": f"sessionid={SECRET}"}
     )
@@ -58,6 +58,6 @@ def test_a_secret_the_process_met_is_in_no_line_and_in_no_report() -> None:
         record.exc_text = None
         line = formatter.format(record)
         assert SECRET not in line and line.count("[redacted]") == 2
-    reporter = get_exception_reporter_class(None)(None, *caught)  # type: ignore[arg-type]
+    reporter = get_exception_reporter_class(None)(None, *caught)  # type: ignore[arg-type]  # it takes None for no request
     for report in (reporter.get_traceback_text(), reporter.get_traceback_html()):
         assert SECRET not in report and "the provider said [redacted]" in report

@@ -246,8 +246,8 @@ def test_the_price_in_force_is_the_latest_that_has_begun() -> None:
     base, now = model(provider()), timezone.now()
     for days, amount in ((-10, 3), (-1, 2), (1, 1)):
         ModelPrice.objects.create(model=base, effective_from=now + dt.timedelta(days=days), input_per_1m=amount)
-    assert base.price_at().input_per_1m == 2  # type: ignore[union-attr]
-    assert base.price_at(now - dt.timedelta(days=5)).input_per_1m == 3  # type: ignore[union-attr]
+    assert base.price_at().input_per_1m == 2  # type: ignore[union-attr]  # None would fail the test
+    assert base.price_at(now - dt.timedelta(days=5)).input_per_1m == 3  # type: ignore[union-attr]  # None would fail the test
     assert base.price_at(now - dt.timedelta(days=11)) is None
 
 

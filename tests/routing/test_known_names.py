@@ -60,7 +60,7 @@ def test_gates_are_asked_for_every_call() -> None:
 def test_what_time_or_chance_decides_is_not_remembered() -> None:
     def twice(catalogue: Snapshot) -> tuple[Resolution, Resolution]:
         names, caller = known(), who()
-        return tuple(names.resolve(catalogue, Ask(model="gpt"), caller) for _ in range(2))  # type: ignore[return-value]
+        return tuple(names.resolve(catalogue, Ask(model="gpt"), caller) for _ in range(2))  # type: ignore[return-value]  # two of two
 
     it_ends = replace(SHARED, expires_at=NOW + dt.timedelta(days=1))
     second = replace(SHARED, id="second", label="second")

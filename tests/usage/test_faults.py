@@ -28,7 +28,7 @@ MANAGE = [sys.executable, str(ROOT / "manage.py")]
 @contextmanager
 def process(command: list[str], folder: Path, **options: object) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is gone when the block ends."""
-    running = subprocess.Popen(command, env=process_environment(folder), cwd=ROOT, **options)  # type: ignore[call-overload]
+    running = subprocess.Popen(command, env=process_environment(folder), cwd=ROOT, **options)  # type: ignore[call-overload]  # options of Popen as they came
     try:
         yield running
     finally:

@@ -62,7 +62,7 @@ def test_a_ring_without_any_key_is_refused(value: str) -> None:
         KeyRing.parse(value)
 
 
-def test_a_ring_that_is_not_set_is_refused(settings) -> None:  # type: ignore[no-untyped-def]
+def test_a_ring_that_is_not_set_is_refused(settings) -> None:  # type: ignore[no-untyped-def]  # pytest-django's fixture has no type
     settings.LLMHUB_ENCRYPTION_KEYS = ""
     with pytest.raises(ImproperlyConfigured, match=f"{VARIABLE} is not set"):
         keyring()

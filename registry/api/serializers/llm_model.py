@@ -172,7 +172,7 @@ class LLMModelSerializer(OwnedSerializer):
 
     def _take_from_base(self, row: LLMModel) -> None:
         if take_from_base(row):
-            row.current_prices = [price for price in [row.price_at()] if price]  # type: ignore[attr-defined]
+            row.current_prices = [price for price in [row.price_at()] if price]  # type: ignore[attr-defined]  # as the list's prefetch leaves it
 
     def put(self, row: Any) -> Any:
         if row.is_default and row.owner_id is None:

@@ -113,4 +113,4 @@ def _check_not_wider(presented: AccessToken, wanted: dict[str, Any]) -> None:
 def _inside(network: str, allowed: list[str]) -> bool:
     inner = ipaddress.ip_network(network)
     outer = map(ipaddress.ip_network, allowed)
-    return any(inner.version == net.version and inner.subnet_of(net) for net in outer)  # type: ignore[arg-type]
+    return any(inner.version == net.version and inner.subnet_of(net) for net in outer)  # type: ignore[arg-type]  # of one version, by the test before

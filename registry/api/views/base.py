@@ -37,7 +37,7 @@ class RowView(viewsets.GenericViewSet[Any]):
     def get_queryset(self) -> Any:
         if getattr(self, "swagger_fake_view", False):
             return self.model._default_manager.none()
-        return self.rows(self.model._default_manager.visible_to(self.request.user))  # type: ignore[attr-defined]
+        return self.rows(self.model._default_manager.visible_to(self.request.user))  # type: ignore[attr-defined]  # every model here has our queryset
 
     def rows(self, visible: Any) -> Any:
         """Add what the serializer reads (joins, annotations); never widen."""
