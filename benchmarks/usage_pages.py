@@ -35,7 +35,7 @@ ADDRESSES = (
     "/usage/?who=all&period=custom&since={since}&by=token", "/usage/?who=all&period=90d&after={cursor}",
     "/usage/export/?who=all&period=90d&table=sums&by=provider", "/models/{model}/", "/admin/",
     "/api/usage/", "/api/usage/?user=user-7&since={since}", "/api/usage/?token={token}", "/api/usage/?model={model}",
-    "/usage/export/?who=all&period=90d&table=sums&by=token", "/admin/registry/usagerecord/",
+    "/admin/registry/usagerecord/",
     "/api/usage/summary/", "/api/usage/summary/?group_by=hour&since={since}",
     "/api/usage/summary/?group_by=user", "/api/usage/summary/?group_by=day",
     "/api/usage/summary/?group_by=tag&since={since}", "/api/usage/summary/?group_by=token&since={since}",

@@ -73,7 +73,7 @@ def _models(now: dt.datetime) -> list[Matter]:
 def _errors(now: dt.datetime) -> list[Matter]:
     """The kinds of errors of the last day, the most frequent first: of the latest calls, so that it stays quick."""
     day = UsageRecord.objects.filter(created_at__gte=now - dt.timedelta(days=1)).exclude(state=UsageState.RUNNING)
-    latest = day.order_by("-created_at").values("pk")[:5000]
+    latest = day.order_by("-created_at").values("pk")[:2000]
     failed = UsageRecord.objects.filter(pk__in=latest, state__in=FAILED).values("error_code", "provider_slug")
     found = []
     for row in failed.annotate(count=Count("pk")).order_by("-count")[:EACH]:

@@ -223,9 +223,13 @@ def _rows_for(user: AnyUser, narrow: Narrow, group_by: str) -> tuple[_Piece, _Pi
     columns = _COLUMNS[group_by]
     days = _Piece(narrow.apply(UsageDay.objects.visible_to(user)), "day", columns, False)
     hours = _Piece(narrow.apply(UsageRollup.objects.visible_to(user)), "hour", columns, True)
-    if narrow != Narrow() or not (user.is_active and user.is_authenticated and user.is_manager):
+    if not (user.is_active and user.is_authenticated and user.is_manager):
         return days, hours
     slices = UsageSlice.objects.visible_to(user)
+    if narrow != Narrow():
+        if not columns and narrow == Narrow(tag=narrow.tag):  # the one narrowing that no index of the days serves
+            return _Piece(slices.filter(kind="tag", label=narrow.tag), "at", (), False), hours
+        return days, hours
     if not columns:
         return (
             _Piece(slices.filter(kind="day"), "at", (), False),

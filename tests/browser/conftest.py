@@ -30,10 +30,14 @@ def upstream() -> Iterator[Upstream]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def need_chromium() -> None:
     if find_chromium() is None and os.environ.get("LLMHUB_REQUIRE_BROWSER") != "1":
         pytest.skip("no Chromium: install it or name it in LLMHUB_CHROMIUM")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    need_chromium()
     with serving(tmp_path_factory.mktemp("hub") / "data") as url:
         yield url
 

@@ -26,25 +26,28 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-def environment(data_dir: Path) -> dict[str, str]:
+def environment(data_dir: Path, *, administrator: bool = True) -> dict[str, str]:
     """A bare one: nothing of the developer's settings reaches the hub. Loopback is open, where the upstreams are."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
-    return {
-        **kept,
-        "LLMHUB_DATA_DIR": str(data_dir),
-        "LLMHUB_STATIC_ROOT": str(data_dir / "static"),
-        "LLMHUB_PRIVATE_ENDPOINTS": "127.0.0.1",
+    first = {
         "DJANGO_SUPERUSER_USERNAME": USERNAME,
         "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
         "DJANGO_SUPERUSER_EMAIL": "ada@example.test",
     }
+    return {
+        **kept,
+        **(first if administrator else {}),
+        "LLMHUB_DATA_DIR": str(data_dir),
+        "LLMHUB_STATIC_ROOT": str(data_dir / "static"),
+        "LLMHUB_PRIVATE_ENDPOINTS": "127.0.0.1",
+    }
 
 
-def manage(data_dir: Path, *arguments: str, stdin: str | None = None) -> str:
+def manage(data_dir: Path, *arguments: str, stdin: str | None = None, administrator: bool = True) -> str:
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env=environment(data_dir),
+        env=environment(data_dir, administrator=administrator),
         input=stdin,
         capture_output=True,
         text=True,
@@ -55,14 +58,16 @@ def manage(data_dir: Path, *arguments: str, stdin: str | None = None) -> str:
 
 
 @contextmanager
-def serving(data_dir: Path) -> Iterator[str]:
-    """The base URL of a hub over `data_dir`, which is prepared first."""
-    manage(data_dir, "prepare")
+def serving(data_dir: Path, *, administrator: bool = True) -> Iterator[str]:
+    """The base URL of a hub over `data_dir`, which is prepared first; with Ada as its administrator, or nobody yet."""
+    manage(data_dir, "prepare", administrator=administrator)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "manage.py", "serve", "--port", str(port)]
-    hub = subprocess.Popen(command, cwd=ROOT, env=environment(data_dir), stdout=subprocess.DEVNULL)
+    hub = subprocess.Popen(
+        command, cwd=ROOT, env=environment(data_dir, administrator=administrator), stdout=subprocess.DEVNULL
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 180
