@@ -59,7 +59,10 @@ GUARDS: Final = {
     ),
     "visibility": Guard(
         modules=("registry.models.base", "registry.access.principals"),
-        tests=tuple(f"tests/models/test_{name}.py" for name in ("visibility", "change_log", "constraints")),
+        tests=(
+            *(f"tests/models/test_{name}.py" for name in ("base", "visibility", "change_log", "constraints")),
+            "tests/access/test_tokens.py",
+        ),
     ),
     "endpoints": Guard(modules=("registry.catalog.endpoints",), tests=("tests/catalog/test_endpoints.py",)),
 }

@@ -23,6 +23,14 @@ def open_secret(envelope: str) -> str:
     return keyring().decrypt(envelope, additional_data=_BOUND_TO)
 
 
+def are_any_sealed() -> bool:
+    """Whether an app or recovery codes are kept, which nothing but the ring opens."""
+    from allauth.mfa.models import Authenticator  # allauth's models load after the registry's
+
+    kinds = (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES)
+    return bool(Authenticator.objects.filter(type__in=kinds).exists())
+
+
 def reseal_all() -> Counter[str]:
     """Seal what an older key sealed with the first one; answers how many were rotated, and how many are lost."""
     from allauth.mfa.models import Authenticator  # allauth's models load after the registry's

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -30,6 +29,7 @@ SCOPE_LABELS = {
 }
 LIFETIMES = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("never", "never"))
 SHOWN_REVOKED = 10
+GRACE = timedelta(days=1)  # for whoever still has the old secret
 
 
 class TokenForm(forms.Form):
@@ -80,7 +80,6 @@ class TokenForm(forms.Form):
 def tokens(request: HttpRequest) -> HttpResponse:
     """The list, and the form that makes one. The plaintext is in the answer to the form and in no other."""
     form = TokenForm(request.POST or None)
-    context: dict[str, Any] = {}
     form.narrow_to(person(request).scopes)
     if request.method == "POST" and form.is_valid():
         try:
@@ -90,17 +89,35 @@ def tokens(request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            model = usable_models(person(request)).values_list("name", flat=True).first() or "MODEL"
-            context = {
-                "made": token,
-                "plaintext": plaintext,
-                "snippets": build_snippets(api_base_url(request), plaintext, model),
-            }
-            return show(request, "web/token_made.html", context, section="tokens")
+            return _shown_once(request, token, plaintext)
     rows = AccessToken.objects.filter(owner=person(request), session=False)
     live = [row for row in rows if row.is_live]
     ended = [row for row in rows if not row.is_live][:SHOWN_REVOKED]
     return show(request, "web/tokens.html", {"form": form, "live": live, "ended": ended}, section="tokens")
+
+
+def _shown_once(request: HttpRequest, token: AccessToken, plaintext: str) -> HttpResponse:
+    model = usable_models(person(request)).values_list("name", flat=True).first() or "MODEL"
+    snippets = build_snippets(api_base_url(request), plaintext, model)
+    context = {"made": token, "plaintext": plaintext, "snippets": snippets}
+    return show(request, "web/token_made.html", context, section="tokens")
+
+
+@require_POST
+@signed_in
+def rotate(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Give a token a new secret, shown in this answer alone; the one before opens for GRACE longer."""
+    token = get_object_or_404(AccessToken.objects.filter(owner=person(request), session=False), pk=pk)
+    before = audit.snapshot(token)
+    try:
+        with transaction.atomic():
+            plaintext = token.rotate(GRACE)
+            audit.record(person(request), "rotate", token, before, audit.snapshot(token), address_of(request))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("tokens")
+    messages.success(request, f"{token.name} has a new secret. The one before works for one more day.")
+    return _shown_once(request, token, plaintext)
 
 
 @require_POST

@@ -65,6 +65,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("keys/providers/<uuid:pk>/test/", key_tests.test_provider, name="provider_test"),
     path("keys/providers/<uuid:pk>/delete/", keys.delete_provider, name="provider_delete"),
     path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/<uuid:pk>/rotate/", tokens.rotate, name="token_rotate"),
     path("tokens/<uuid:pk>/revoke/", tokens.revoke, name="token_revoke"),
     path("find/", palette.find, name="find"),
     path("usage/", usage_pages.usage, name="usage"),

@@ -11,6 +11,7 @@ import argparse
 import base64
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -64,7 +65,9 @@ class Answerer:
         self.process.wait(60)
 
 
-def make_cases(schema: dict[str, Any], rows: dict[str, str], count: int, seed: int) -> Iterator[dict[str, Any]]:
+def make_cases(
+    schema: dict[str, Any], rows: dict[str, str], count: int, seed: int, each: int = EACH
+) -> Iterator[dict[str, Any]]:
     """`count` cases, as many of each operation, half of them outside the schema. A seed makes the same ones."""
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
@@ -74,8 +77,9 @@ def make_cases(schema: dict[str, Any], rows: dict[str, str], count: int, seed: i
     loaded = schemathesis.openapi.from_dict(schema)
     operations = [found.ok() for found in loaded.get_all_operations()]
     operations = [one for one in operations if not any(word in one.path for word in CALLS_OUT)]
+    random.Random(seed).shuffle(operations)
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-    limits = settings(max_examples=EACH, database=None, deadline=None, phases=[Phase.generate],
+    limits = settings(max_examples=each, database=None, deadline=None, phases=[Phase.generate],
                       suppress_health_check=list(HealthCheck))  # fmt: skip
     made = turn = 0
     empty: set[tuple[str, Any]] = set()  # nothing of this kind can be made for the operation: there is nothing to break

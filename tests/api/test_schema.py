@@ -45,3 +45,13 @@ def test_the_pages_load_nothing_from_elsewhere_and_nothing_inline(client: Client
         assert all(link.startswith(("/", "#")) for link in re.findall(r'(?:href|src)="([^"]*)"', text))
         assert "/api/models/from-template/" in text
     assert "unsafe" not in answer["content-security-policy"]
+
+
+@pytest.mark.django_db
+def test_the_docs_page_runs_nothing_of_others_and_stays_on_tls(settings: Any) -> None:
+    settings.SECURE_HSTS_SECONDS = 3600
+    answer = Client().get("/api/docs/", secure=True)
+    assert answer.status_code == 200
+    assert answer["Strict-Transport-Security"].startswith("max-age=3600")
+    assert "default-src 'self'" in answer["Content-Security-Policy"]
+    assert answer["X-Content-Type-Options"] == "nosniff" and answer["X-Frame-Options"] == "DENY"

@@ -168,7 +168,7 @@ def test_a_refused_key_is_said_in_plain_words_with_the_request(
         upstream._routes["POST", "/v1/chat/completions"] = before
 
 
-def test_a_token_is_shown_once_works_and_is_revoked(page: Any, hub: str) -> None:
+def test_a_token_is_shown_once_works_is_rotated_and_is_revoked(page: Any, hub: str) -> None:
     page.goto("/tokens/")
     page.get_by_label("Name").fill("browser test")
     page.get_by_role("button", name="Make token").click()
@@ -178,6 +178,11 @@ def test_a_token_is_shown_once_works_and_is_revoked(page: Any, hub: str) -> None
     page.get_by_role("button", name="Done").click()
     assert token not in page.content()
     page.on("dialog", lambda dialog: dialog.accept())
+    page.locator("tr", has_text="browser test").get_by_role("button", name="Rotate").click()
+    page.get_by_text("browser test has a new secret").wait_for()
+    newer = page.locator("#plaintext").inner_text()
+    assert newer != token and status_with(hub, token) == 200
+    page.get_by_role("button", name="Done").click()
     page.locator("tr", has_text="browser test").get_by_role("button", name="Revoke").click()
     page.get_by_text("browser test was revoked").wait_for()
     deadline = time.monotonic() + 5

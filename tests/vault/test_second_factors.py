@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.core.management.base import CommandError
 
+from registry.management.commands.prepare import Command
 from registry.vault.keyring import KeyRing, keyring, new_key
-from registry.vault.second_factors import open_secret, reseal_all, seal_secret
+from registry.vault.second_factors import are_any_sealed, open_secret, reseal_all, seal_secret
 
 BOUND_TO = b"mfa_authenticator/data"
 
@@ -39,3 +41,18 @@ def test_resealing_takes_each_stale_secret_once_and_leaves_the_rest(alice: Any, 
     assert codes.data["used_mask"] == 3
     assert {row.pk: row.data for row in Authenticator.objects.filter(pk__in=kept)} == kept
     assert reseal_all() == {"undecryptable": 2}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["totp", "recovery_codes"])
+def test_no_fresh_key_is_made_beside_second_factors_of_a_lost_one(
+    alice: Any, settings: Any, tmp_path: Any, kind: str
+) -> None:
+    settings.LLMHUB_ENCRYPTION_KEYS_FILE = tmp_path / "keys"
+    made(alice, "webauthn", credential={})  # holds no secret of the hub's
+    assert not are_any_sealed()
+    made(alice, kind, secret=seal_secret("app"))
+    settings.LLMHUB_ENCRYPTION_KEYS = ""
+    with pytest.raises(CommandError, match="restore one of the two"):
+        Command().make_encryption_keys()
+    assert not (tmp_path / "keys").exists()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
+import time
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from registry.models import AccessToken, Conversation, LLMModel, Message, ModelAccess, UsageRecord
+from registry.access.people import token_entry
+from registry.access.tokens import verify
+from registry.models import AccessToken, AuditEvent, Conversation, LLMModel, Message, ModelAccess, UsageRecord
 from tests.web.conftest import signed_in
 
 TOKEN = {"name": "laptop", "scopes": ["chat"], "expires": "30"}
@@ -48,6 +52,24 @@ def test_a_token_is_revoked(alice: Any) -> None:
     token.refresh_from_db()
     assert not token.is_live
     assert "revoked" in client.get("/tokens/").content.decode()
+
+
+def test_a_token_gets_a_new_secret_that_is_shown_once_while_the_old_one_opens_for_a_day(alice: Any, bob: Any) -> None:
+    token, old = AccessToken.mint(owner=alice, name="laptop")
+    assert signed_in(bob).post(f"/tokens/{token.pk}/rotate/").status_code == 404
+    client = signed_in(alice)
+    answer = client.post(f"/tokens/{token.pk}/rotate/")
+    found = re.search(r'id="plaintext">(llmhub_[^<]+)<', answer.content.decode())
+    assert answer.status_code == 200 and answer["Cache-Control"].find("no-store") >= 0 and found
+    entry = token_entry(AccessToken.objects.get(pk=token.pk))
+    assert verify(entry, found[1]) and verify(entry, old) and found[1] != old
+    assert dt.timedelta(hours=23) < dt.timedelta(seconds=entry.old_digest_until - time.time()) <= dt.timedelta(days=1)
+    assert found[1] not in client.get("/tokens/").content.decode()
+    event = AuditEvent.objects.get(action="rotate", row=token.pk)
+    assert found[1] not in f"{event.before}{event.after}"
+    token.revoke()
+    assert client.post(f"/tokens/{token.pk}/rotate/")["Location"] == "/tokens/"
+    assert AccessToken.objects.get(pk=token.pk).digest == entry.digest
 
 
 def test_the_playgrounds_token_is_short_lived_scoped_and_not_listed(alice: Any) -> None:

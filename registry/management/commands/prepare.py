@@ -28,6 +28,7 @@ from registry.access.setup_link import drop_setup_link, make_setup_link, write_p
 from registry.models import CredentialSecret
 from registry.vault.row_security import MAINTENANCE, secrets_of
 from registry.vault.row_security import fault as row_security_fault
+from registry.vault.second_factors import are_any_sealed
 
 
 class Command(BaseCommand):
@@ -119,7 +120,7 @@ class Command(BaseCommand):
 
     def holds_secrets(self) -> bool:
         with secrets_of(MAINTENANCE):
-            return CredentialSecret.objects.exists()
+            return CredentialSecret.objects.exists() or are_any_sealed()
 
     def make_key_file(self, path: Path, value: str) -> str:
         """The key that is in force: ours, or that of another start that was a moment earlier."""
