@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import TracebackType
@@ -19,6 +19,7 @@ from adapters.left_behind import warn_left_behind
 from adapters.loop_thread import run_sync
 from adapters.passthrough import ChatStreamTap
 from adapters.stub import StubTransport
+from adapters.transport import ReadyRequest, Transport
 from adapters.types import (
     ChatRequest,
     ChatResponse,
@@ -35,7 +36,7 @@ from adapters.types import (
     WireResponse,
 )
 
-__all__ = ["IMAGE_OPTIONS", "Adapter", "ConnectionReport", "OpenStream", "WireTransport"]
+__all__ = ["IMAGE_OPTIONS", "Adapter", "ConnectionReport", "OpenStream", "WireTransport", "of_whole"]
 
 IMAGE_OPTIONS: Final = ("n", "size", "quality", "output_format", "response_format", "background", "user")
 _MAX_PAGES: Final = 50
@@ -93,20 +94,20 @@ class OpenStream:
     The raw bytes are the provider's, split anywhere; the last pair has none and brings what the stream's end completed.
     """
 
-    def __init__(self, adapter: Adapter, target: Target, wire: WireRequest, codec: ProviderCodec) -> None:
-        self._adapter = adapter
+    def __init__(
+        self, target: Target, opening: Callable[[], OpeningStream], codec: ProviderCodec, warnings: tuple[str, ...] = ()
+    ) -> None:
         self._codec = codec
         self.dialect = codec.dialect  # what the raw bytes are written in
         self._target = target
-        self._wire = wire
-        self.warnings = wire.warnings  # what was left out or changed, in plain words
+        self._open = opening
+        self.warnings = warnings  # what was left out or changed, in plain words
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
     async def __aenter__(self) -> OpenStream:
         target = self._target
-        adapter = self._adapter
-        self._opening = adapter._transport.stream(self._wire, target.timeouts, adapter.policy)
+        self._opening = self._open()
         try:
             self._streamed = await self._opening.__aenter__()
         except LLMError as error:
@@ -221,7 +222,7 @@ class Adapter:
         codec = self.codec.for_request(request, target)
         wire = codec.build_request(request, target, stream=False)
         try:
-            answered = await self._send(wire, target, _of_whole(target.timeouts), codec)
+            answered = await self._send(wire, target, of_whole(target.timeouts), codec)
             response = codec.parse_response(answered, target)
         except LLMError as error:
             _name(error, target)
@@ -229,6 +230,26 @@ class Adapter:
         if warnings := wire.warnings + warn_left_behind(request, codec.dialect):
             response = replace(response, warnings=warnings + response.warnings)
         return response, answered
+
+    async def send_ready(self, ready: ReadyRequest, body: bytes) -> WireResponse:
+        """Send a request that was made ready of this adapter's own. Raises the provider's error, or the transport's."""
+        assert isinstance(self._transport, Transport)
+        try:
+            answered = await self._transport.send_ready(ready, body)
+            if not 200 <= answered.status < 300:
+                raise self.codec.parse_error(answered, self.target)
+        except LLMError as error:
+            _name(error, self.target)
+            raise
+        return answered
+
+    def read(self, answered: WireResponse) -> ChatResponse:
+        """The canonical reply in a whole answer. Raises the error that it reports instead."""
+        try:
+            return self.codec.parse_response(answered, self.target)
+        except LLMError as error:
+            _name(error, self.target)
+            raise
 
     def open_stream(self, request: ChatRequest, target: Target | None = None) -> OpenStream:
         """Open a stream as an async context manager; leaving it closes the upstream's socket at once.
@@ -238,9 +259,14 @@ class Adapter:
         target = target or self.target
         codec = self.codec.for_request(request, target)
         wire = codec.build_request(request, target, stream=True)
-        if left := warn_left_behind(request, codec.dialect):
-            wire = replace(wire, warnings=wire.warnings + left)
-        return OpenStream(self, target, wire, codec)
+        warnings = wire.warnings + warn_left_behind(request, codec.dialect)
+        return OpenStream(target, lambda: self._transport.stream(wire, target.timeouts, self.policy), codec, warnings)
+
+    def open_ready(self, ready: ReadyRequest, body: bytes) -> OpenStream:
+        """As `open_stream`, for a request that was made ready of this adapter's own."""
+        transport = self._transport
+        assert isinstance(transport, Transport)
+        return OpenStream(self.target, lambda: transport.stream_ready(ready, body), self.codec)
 
     async def list_models(self) -> tuple[RemoteModel, ...]:
         """Every model that the provider lists, all pages of it.
@@ -331,7 +357,7 @@ class Adapter:
         target = target or self.target
         try:
             wire = self.codec.build_images(request, target)
-            answered = await self._send(wire, target, _of_whole(target.timeouts))
+            answered = await self._send(wire, target, of_whole(target.timeouts))
             return replace(self.codec.parse_images(answered, target), warnings=wire.warnings), answered
         except LLMError as error:
             _name(error, target)
@@ -400,7 +426,7 @@ class Adapter:
 
 
 @lru_cache(maxsize=256)
-def _of_whole(timeouts: Timeouts) -> Timeouts:
+def of_whole(timeouts: Timeouts) -> Timeouts:
     """A whole answer's first byte comes when the model is done, so only the total deadline has a meaning."""
     return replace(timeouts, first_byte_s=timeouts.total_s)
 

@@ -118,6 +118,7 @@ class Place:
     parsed: ParsedOrigin
     origin: Origin
     line: str  # the rest of a request's line after its method, and the Host header
+    posting: bytes  # the same for a POST, method and all
 
 
 class Origin:
@@ -165,7 +166,8 @@ class Pool:
             named = host if parsed.port == DEFAULT_PORTS[parsed.scheme] else parsed.netloc
             if len(self._places) >= MAX_URLS:
                 self._places.clear()
-            place = Place(parsed=parsed, origin=origin, line=f" {target} HTTP/1.1\r\nHost: {named}\r\n")
+            line = f" {target} HTTP/1.1\r\nHost: {named}\r\n"
+            place = Place(parsed=parsed, origin=origin, line=line, posting=f"POST{line}".encode("latin-1"))
             self._places[url] = place
         return place
 

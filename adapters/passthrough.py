@@ -25,7 +25,7 @@ _DONE = b"[DONE]"
 # What an event must be read for. `"finish_reason":null` and `"usage":null` tell nothing and stand in nearly every one.
 _FINISH = re.compile(rb'"finish_reason": ?"')
 _USAGE = re.compile(rb'"usage": ?[^n ]')
-_NOTABLE = (b'"error"', _DONE, b"\r")
+_NOTABLE = (b'"error"', _DONE, b"\r", b'"finish_reason":"', b'"finish_reason": "')
 # Inside a JSON string the quotes would be escaped, so these can only be fields.
 _SAID = re.compile(rb'"(?:content|reasoning_content|refusal|text|data)": ?"[^"]|"(?:tool_calls|function_call)": ?[\[{]')
 _TEXT = re.compile(rb'"(?:content|reasoning_content|refusal|arguments)": ?("(?:[^"\\]|\\.)*")')
@@ -46,6 +46,7 @@ class ChatStreamTap:
         "_done",
         "_ends",
         "_error",
+        "_heads",
         "_include_usage",
         "_model",
         "_open",
@@ -74,6 +75,7 @@ class ChatStreamTap:
         self._ends = ends
         self._answer_id = answer_id
         self._swaps: list[tuple[bytes, bytes]] | None = [] if model is None and answer_id is None else None
+        self._heads: tuple[bytes, bytes] | None = None
         self._target = target
         self._model = model
         self._include_usage = include_usage
@@ -143,7 +145,8 @@ class ChatStreamTap:
         Taken together, however many: the bytes are searched, not read. None where that can't be told.
         """
         stops = [found for mark in _NOTABLE if (found := data.find(mark)) >= 0]
-        stops += [match.start() for mark in (_FINISH, _USAGE) if (match := mark.search(data))]
+        if b'"usage"' in data and (match := _USAGE.search(data)):
+            stops.append(match.start())
         end = data.rfind(b"\n\n", 0, min(stops, default=len(data))) + 2
         if end < 2 or not data.startswith(b"data:"):
             return None
@@ -214,6 +217,7 @@ class ChatStreamTap:
             else:
                 return
         self._swaps = swaps
+        self._heads = _heads(raw, swaps)
 
     def _swapped(self, events: bytes, count: int) -> bytes | None:
         """`count` events under the client's names; None when that takes a parser.
@@ -222,6 +226,10 @@ class ChatStreamTap:
         """
         if self._swaps is None:
             return None
+        if self._heads is not None and events.startswith(self._heads[0]):
+            old, new = self._heads
+            if events.count(b"\n\n" + old) == count - 1 and events.count(old) == count:
+                return events.replace(old, new)
         for old, new in self._swaps:
             pieces = events.split(old)
             if len(pieces) != count + 1:
@@ -276,6 +284,22 @@ class ChatStreamTap:
             if not chunk.get("choices"):
                 return {}  # the chunk that came only because the hub asked for usage
         return chunk if changed else None
+
+
+def _heads(raw: bytes, swaps: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
+    """How an event begins until after all that is replaced, as it is and as it is to be; None without such a beginning.
+
+    Most providers write the same of it in each event of an answer: then one look tells that each event has it.
+    """
+    if not swaps:
+        return None
+    head = raw[: max(raw.index(old) + len(old) for old, _ in swaps)]
+    if not head.startswith(b"data:") or b"\n" in head or b'"choices"' in head:
+        return None
+    new_head = head
+    for old, new in swaps:
+        new_head = new_head.replace(old, new)
+    return head, new_head
 
 
 def is_said(events: bytes) -> bool:

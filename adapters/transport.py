@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from adapters.connections import Pool, Pools, Resolver
+from adapters.connections import Place, Pool, Pools, Resolver
 from adapters.egress import EgressPolicy, ParsedOrigin
 from adapters.errors import UpstreamProtocolError, UpstreamTimeoutError
 from adapters.http1 import Connection, build_head
 from adapters.loop_thread import run_sync
 from adapters.types import Timeouts, WireRequest, WireResponse
 
-__all__ = ["MAX_BODY_BYTES", "StreamedResponse", "Transport"]
+__all__ = ["MAX_BODY_BYTES", "ReadyRequest", "StreamedResponse", "Transport"]
 
 log = logging.getLogger("llmhub.transport")
 
@@ -134,6 +134,23 @@ class StreamedResponse:
         return pieces
 
 
+class ReadyRequest:
+    """A POST that is sent again and again: its head is made once, and only the body differs. Raises as `send` does."""
+
+    __slots__ = ("after", "before", "policy", "timeouts", "url")
+
+    def __init__(self, request: WireRequest, timeouts: Timeouts, policy: EgressPolicy) -> None:
+        self.url = request.url
+        self.timeouts = timeouts
+        self.policy = policy
+        # What the transport sets itself stands before any header of ours, so the first such text is the length.
+        head = build_head("", request.headers, 0)
+        self.before, _, self.after = head.partition(b"Content-Length: 0\r\n")
+
+    def head(self, place: Place, length: int) -> bytes:
+        return b"%b%bContent-Length: %d\r\n%b" % (place.posting, self.before, length, self.after)
+
+
 class _Opening:
     """`async with transport.stream(...)`: opens on entry, closes the socket on every way out."""
 
@@ -177,6 +194,18 @@ class Transport:
         finally:
             streamed.close()
 
+    async def send_ready(self, ready: ReadyRequest, body: bytes) -> WireResponse:
+        """As `send`, for a request whose head was made before."""
+        streamed = await self._open_ready(ready, body)
+        try:
+            return WireResponse(status=streamed.status, headers=streamed.headers, body=await streamed.aread())
+        finally:
+            streamed.close()
+
+    def stream_ready(self, ready: ReadyRequest, body: bytes) -> _Opening:
+        """As `stream`, for a request whose head was made before."""
+        return _Opening(self._open_ready(ready, body))
+
     def stream(self, request: WireRequest, timeouts: Timeouts, policy: EgressPolicy) -> _Opening:
         """Send and answer, as an async context manager, once the headers are there. Raises what `send` raises."""
         return _Opening(self._open(request, timeouts, policy))
@@ -190,13 +219,21 @@ class Transport:
         return run_sync(call)
 
     async def _open(self, request: WireRequest, timeouts: Timeouts, policy: EgressPolicy) -> StreamedResponse:
-        loop = asyncio.get_running_loop()
-        started_at = loop.time()
-        pool = self._pools.get(loop, policy)
+        pool = self._pools.get(asyncio.get_running_loop(), policy)
         place = pool.checked(request.url)
         body = request.body
         length = len(body) if body or request.method != "GET" else None
         head = build_head(request.method + place.line, request.headers, length)
+        return await self._begin(pool, place, head, body, timeouts)
+
+    def _open_ready(self, ready: ReadyRequest, body: bytes) -> Coroutine[Any, Any, StreamedResponse]:
+        pool = self._pools.get(asyncio.get_running_loop(), ready.policy)
+        place = pool.checked(ready.url)
+        return self._begin(pool, place, ready.head(place, len(body)), body, ready.timeouts)
+
+    async def _begin(self, pool: Pool, place: Place, head: bytes, body: bytes, timeouts: Timeouts) -> StreamedResponse:
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
         deadline = started_at + min(timeouts.first_byte_s, timeouts.total_s)
         connection = pool.idle(place.origin)
         try:
@@ -209,7 +246,7 @@ class Transport:
                 if connection.error is not None and not connection.status:
                     raise connection.error
             if log.isEnabledFor(logging.DEBUG):
-                _log(request, place.parsed, connection.status, loop.time() - started_at)
+                _log(head, place.parsed, connection.status, loop.time() - started_at)
             if 300 <= connection.status < 400:
                 raise UpstreamProtocolError(
                     "the provider answered with a redirect, which is never followed",
@@ -245,5 +282,6 @@ def _timed_out(waited_for: str, total: bool) -> UpstreamTimeoutError:
     return UpstreamTimeoutError(f"the provider did not send {waited_for} in time")
 
 
-def _log(request: WireRequest, parsed: ParsedOrigin, status: int, seconds: float) -> None:
-    log.debug("%s %s%s %d in %.1f ms", request.method, parsed.origin, parsed.path, status, seconds * 1000)
+def _log(head: bytes, parsed: ParsedOrigin, status: int, seconds: float) -> None:
+    method = head[: head.index(b" ")].decode()
+    log.debug("%s %s%s %d in %.1f ms", method, parsed.origin, parsed.path, status, seconds * 1000)

@@ -5,7 +5,7 @@ The one way in for every call to a model, for the lane and for scripts. With a `
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import replace
@@ -70,7 +70,7 @@ class DynamicLLMClient:
         self.ledger = ledger or _ledger_of(registry)
         self.health = health or Health()
         self.guard = limits if isinstance(limits, Guard) else None
-        self.tries = Tries(self.health, self._adapter, self.guard)
+        self.tries = Tries(self.health, self.adapter_of, self.guard)
         self.gates: tuple[Gate, ...] = (self.health.gate, *((limits.gate,) if isinstance(limits, Guard) else limits))
         self._names = KnownNames(self.gates, self.health.answer_ms)
         self.transport = transport or shared_transport()
@@ -218,7 +218,22 @@ class DynamicLLMClient:
             lambda adapter, candidate: adapter.complete(filled(request, candidate)),
             rewrite=rewrite,
         )
-        return self._answered(record, resolution, request, response, wire)
+        return self.answered(record, resolution, response, wire)
+
+    async def go_on(
+        self, record: CallRecord, resolution: Resolution, principal: Principal, error: LLMError
+    ) -> CallResult:
+        """As `call`, for a call whose first try ended in `error` and was noted: what is left of its candidates."""
+        request = record.request
+        assert isinstance(request, ChatRequest)
+        response, wire = await self.tries.first(
+            record,
+            resolution,
+            principal,
+            lambda adapter, candidate: adapter.complete(filled(request, candidate)),
+            failed=error,
+        )
+        return self.answered(record, resolution, response, wire)
 
     async def open_stream(
         self, ask: Ask, request: ChatRequest, *, principal: Principal, intent: CallIntent, forward_as: str | None = None
@@ -231,6 +246,20 @@ class DynamicLLMClient:
         record = CallRecord(self.ledger, intent, request)
         resolution = await self._resolved(ask, principal, record)
 
+        work = self._opener(record, resolution, request, forward_as)
+        return await self.tries.first(record, resolution, principal, work)
+
+    async def go_on_streaming(
+        self, record: CallRecord, resolution: Resolution, principal: Principal, error: LLMError, forward_as: str
+    ) -> OpenedCall:
+        """As `open_stream`, for a call whose first try ended in `error` and was noted."""
+        assert isinstance(record.request, ChatRequest)
+        work = self._opener(record, resolution, record.request, forward_as)
+        return await self.tries.first(record, resolution, principal, work, failed=error)
+
+    def _opener(
+        self, record: CallRecord, resolution: Resolution, request: ChatRequest, forward_as: str | None
+    ) -> Callable[[Adapter, Candidate], Awaitable[OpenedCall]]:
         async def begin(adapter: Adapter, candidate: Candidate) -> OpenedCall:
             opened = OpenedCall(record, resolution, request, forward_as=forward_as)
             try:
@@ -240,7 +269,7 @@ class DynamicLLMClient:
                 raise
             return opened
 
-        return await self.tries.first(record, resolution, principal, begin)
+        return begin
 
     async def call_embeddings(
         self, ask: Ask, request: EmbeddingRequest, *, principal: Principal, intent: CallIntent
@@ -279,7 +308,7 @@ class DynamicLLMClient:
         record = CallRecord(self.ledger, intent, request)
         resolution = await self._resolved(ask, principal, record)
         first = resolution.candidates[0]
-        if not (await self._adapter(first, principal)).codec.counts_tokens:
+        if not (await self.adapter_of(first, principal)).codec.counts_tokens:
             return TokenCount(input_tokens=estimate_sent(request), estimated=True, candidate=first, attempts=0)
         # Another model would count otherwise; another key of the same one does not.
         same = tuple(candidate for candidate in resolution.candidates if candidate.entry.id == first.entry.id)
@@ -376,7 +405,7 @@ class DynamicLLMClient:
             requested=ask.text,
         )
 
-    async def _adapter(self, candidate: Candidate, principal: Principal) -> Adapter:
+    async def adapter_of(self, candidate: Candidate, principal: Principal) -> Adapter:
         """The adapter of a candidate, kept while neither its rows nor its key nor its policy change."""
         key = await self.keys.open_key(candidate, principal)
         policy = self.keys.policy_for(candidate, principal)
@@ -391,14 +420,12 @@ class DynamicLLMClient:
         self._adapters[place] = (adapter, candidate.entry, key)
         return adapter
 
-    def _answered(
-        self,
-        record: CallRecord,
-        resolution: Resolution,
-        request: ChatRequest,
-        response: ChatResponse,
-        wire: WireResponse,
+    def answered(
+        self, record: CallRecord, resolution: Resolution, response: ChatResponse, wire: WireResponse
     ) -> CallResult:
+        """Settle a call whose answer is whole."""
+        request = record.request
+        assert isinstance(request, ChatRequest)
         record.note_answer(wire)
         turn = turn_of(record.intent.conversation_id, request, response.text, response.finish_reason)
         record.succeed(
@@ -442,7 +469,7 @@ async def _counted(adapter: Adapter, request: ChatRequest) -> int | None:
 
 def new_request_id() -> str:
     """`req_` and 32 hex digits that sort by time."""
-    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return f"req_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
 def _catalogue_of(registry: LLMRegistry | Catalogue) -> Catalogue:

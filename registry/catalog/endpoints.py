@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import socket
+import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,8 @@ from adapters.egress import EgressPolicy, EgressRule
 from registry.models import Audience, EndpointPolicy
 
 log = logging.getLogger("llmhub.endpoints")
+
+_NO_GROUPS: frozenset[Hashable] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,11 @@ class EndpointRules:
         A global provider (`owner_id` None) is an admin's: it has the rules for admins and for all, and may use plain
         http at public hosts; a user's own provider has https and the rules for all and for their groups.
         """
-        now = timezone.now()
-        key = (owner_id, group_ids if owner_id is not None else frozenset())
+        key = (owner_id, group_ids if owner_id is not None else _NO_GROUPS)
         kept = self._policies.get(key)
-        if kept is not None and kept[0] > now.timestamp():
+        if kept is not None and kept[0] > time.time():
             return kept[1]
+        now = timezone.now()
         live = [opened for opened in self.opened if opened.expires_at is None or opened.expires_at > now]
         rules = [opened.rule for opened in live if _holds(opened, owner_id, group_ids)]
         policy = EgressPolicy.public(https_only=owner_id is not None).with_rules(*rules).with_closed(*self.closed)

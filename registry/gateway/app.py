@@ -14,7 +14,7 @@ from adapters.base import ClientCodec
 from adapters.errors import LLMError
 from registry.access.tokens import TokenError
 from registry.client import new_request_id
-from registry.gateway import chat, embeddings, hub, images, messages, metrics, models, responses
+from registry.gateway import chat, embeddings, hub, images, messages, metrics, models, plain_chat, responses
 from registry.gateway.http import Answer, ClientGone, Request, name_waiting
 from registry.gateway.worker import Unavailable, Worker, this_worker
 from registry.usage.journal import JournalError
@@ -24,7 +24,7 @@ log = logging.getLogger("llmhub.lane")
 Endpoint = Callable[[Worker, Request, Answer], Awaitable[None]]
 
 ROUTES: dict[str, dict[str, Endpoint]] = {
-    "/v1/chat/completions": {"POST": chat.completions},
+    "/v1/chat/completions": {"POST": plain_chat.completions},
     "/v1/embeddings": {"POST": embeddings.embeddings},
     "/v1/images/generations": {"POST": images.generations},
     "/v1/messages": {"POST": messages.messages},

@@ -122,13 +122,13 @@ def name_candidate(
     And what was left out of the request on the way (`warnings`): never in silence.
     """
     answer.add([(name.encode(), value.encode()) for name, value in more])
-    answer.add(_names_of(candidate.entry.name, candidate.provider.slug, candidate.scope, attempts))
+    answer.add(names_of(candidate.entry.name, candidate.provider.slug, candidate.scope, attempts))
     if warnings:
         answer.add([(b"x-llmhub-warnings", header_safe("; ".join(warnings), 1000))])
 
 
 @lru_cache(maxsize=2048)
-def _names_of(model: str, provider: str, scope: str, attempts: int) -> tuple[tuple[bytes, bytes], ...]:
+def names_of(model: str, provider: str, scope: str, attempts: int) -> tuple[tuple[bytes, bytes], ...]:
     return (
         (b"x-llmhub-model", header_safe(model)),
         (b"x-llmhub-provider", header_safe(provider)),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
+
+import orjson
 
 from adapters.base import ClientCodec, ClientRequest, StreamEncoder
 from adapters.errors import LLMError
@@ -28,6 +30,7 @@ CODEC = OpenAIChatClientCodec()
 
 
 async def completions(worker: Worker, request: Request, answer: Answer) -> None:
+    """The long way, which knows everything; `plain_chat` tries the short one first."""
     await converse(worker, request, answer, CODEC, CODEC.parse_request)
 
 
@@ -79,6 +82,13 @@ async def whole_answer(
     except NoCandidateError as error:
         await refuse_explained(answer, request, codec, error, explain)
         return
+    await answer_result(request, answer, codec, result, explain)
+
+
+async def answer_result(
+    request: Request, answer: Answer, codec: ClientCodec, result: CallResult, explain: bool
+) -> None:
+    """A reply that is whole, in the client's dialect."""
     name_candidate(answer, result.candidate, result.attempts, result.headers, result.response.warnings)
     if result.cost.total is not None:
         answer.set("x-llmhub-cost", f"{result.cost.total:f}")
@@ -102,28 +112,33 @@ async def stream_answer(
 ) -> None:
     """Call, and pass the reply on as it arrives. After the first byte an error is an event, and nothing follows it."""
     try:
-        await unless_gone(request, _stream(worker, request, answer, codec, ask, chat, principal, intent))
+        forward_as = completion_id(request.id) if codec is CODEC else None
+        opening = worker.client.open_stream(ask, chat, principal=principal, intent=intent, forward_as=forward_as)
+        await unless_gone(
+            request, pass_on(opening, request, answer, codec, include_usage=chat.include_usage, explain=explain)
+        )
     except NoCandidateError as error:
         await refuse_explained(answer, request, codec, error, explain)
 
 
-async def _stream(
-    worker: Worker,
+async def pass_on(
+    opening: Awaitable[OpenedCall],
     request: Request,
     answer: Answer,
     codec: ClientCodec,
-    ask: Ask,
-    chat: ChatRequest,
-    principal: Principal,
-    intent: CallIntent,
+    *,
+    include_usage: bool,
+    explain: bool = False,
 ) -> None:
-    forward_as = completion_id(request.id) if codec is CODEC else None
-    opened = await worker.client.open_stream(ask, chat, principal=principal, intent=intent, forward_as=forward_as)
+    """A stream as it arrives, and its end. `explain` begins it with a comment, which clients of streams pass over."""
+    opened = await opening
     async with opened:
         name = opened.candidate.entry.name
-        encoder = codec.stream_encoder(request_id=request.id, model=name, include_usage=chat.include_usage)
+        encoder = codec.stream_encoder(request_id=request.id, model=name, include_usage=include_usage)
         name_candidate(answer, opened.candidate, opened.record.tries, opened.record.headers, opened.warnings)
         await answer.start(200, EVENT_STREAM)
+        if explain:
+            await answer.piece(b": llmhub " + orjson.dumps(opened.resolution.as_dict()) + b"\n\n")
         try:
             if opened.forwards:
                 async for data in opened.forwarded():

@@ -11,6 +11,7 @@ import orjson
 from django.conf import settings
 
 from adapters.errors import InvalidRequestError, LLMError
+from registry.gateway.alarms import Alarms
 from registry.gateway.draining import ShuttingDown, open_calls
 
 JSON = (b"content-type", b"application/json")
@@ -19,7 +20,7 @@ EVENT_STREAM = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
-WATCH_AFTER_S = 0.05  # of the 200 ms within which a call whose client left is ended
+WATCH_AFTER_S = 0.1  # of the 200 ms within which a call whose client left is ended
 
 
 class ClientGone(Exception):
@@ -36,10 +37,14 @@ class BodyTooLarge(InvalidRequestError):
     status = 413
 
 
+_slow_bodies = Alarms()
+_long_calls = Alarms()
+
+
 class Request:
     """One HTTP request. `headers` has lower-case names; a repeated header keeps its last value."""
 
-    __slots__ = ("_receive", "headers", "id", "method", "path", "scope")
+    __slots__ = ("_body", "_headers", "_receive", "id", "method", "path", "raw_headers", "scope")
 
     def __init__(self, scope: Any, receive: Any, request_id: str) -> None:
         self.scope = scope
@@ -47,9 +52,16 @@ class Request:
         self.id = request_id
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers: dict[str, str] = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
+        self.raw_headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._headers: dict[str, str] | None = None
+        self._body: bytes | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if self._headers is None:
+            pairs = self.raw_headers.items()
+            self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+        return self._headers
 
     @property
     def client_address(self) -> str:
@@ -62,16 +74,33 @@ class Request:
         return {name: values[-1] for name, values in parsed.items()}
 
     async def body(self) -> bytes:
-        """Read the body whole. Raises BodyTooLarge, BodyTooSlow, ClientGone."""
+        """Read the body whole; a second time it is there. Raises BodyTooLarge, BodyTooSlow, ClientGone."""
+        if self._body is not None:
+            return self._body
         limit: int = settings.LLMHUB_MAX_BODY_BYTES
-        if _declared_length(self.headers) > limit:
+        if _declared_length(self.raw_headers) > limit:
             raise BodyTooLarge(f"The request is larger than {limit} bytes.")
         deadline_s: int = settings.LLMHUB_BODY_TIMEOUT_S
+        here = asyncio.current_task()
+        assert here is not None
+        late = False
+
+        def ring() -> None:
+            nonlocal late
+            late = True
+            here.cancel()
+
+        _slow_bodies.begin(here, deadline_s, ring)
         try:
-            async with asyncio.timeout(deadline_s):
-                return await self._read(limit)
-        except TimeoutError:
-            raise BodyTooSlow(f"The request did not arrive whole within {deadline_s} s.") from None
+            self._body = await self._read(limit)
+        except asyncio.CancelledError:
+            # Cancelled by the alarm alone: somebody else's cancelling goes on upward.
+            if late and here.uncancel() == 0:
+                raise BodyTooSlow(f"The request did not arrive whole within {deadline_s} s.") from None
+            raise
+        finally:
+            _slow_bodies.end(here)
+        return self._body
 
     async def _read(self, limit: int) -> bytes:
         pieces: list[bytes] = []
@@ -105,9 +134,9 @@ class Request:
             pass
 
 
-def _declared_length(headers: Mapping[str, str]) -> int:
-    text = headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() else 0
+def _declared_length(headers: Mapping[bytes, bytes]) -> int:
+    text = headers.get(b"content-length", b"")
+    return int(text) if text.isdigit() else 0
 
 
 def _first_line(error: Exception) -> str:
@@ -198,14 +227,14 @@ async def unless_gone(request: Request, work: Any) -> Any:
 class _Watch:
     """Cancels a call when its client leaves. Looks only after a moment: a call that is over by then needs no watch."""
 
-    __slots__ = ("_call", "_over", "_request", "_timer", "_watching", "gone")
+    __slots__ = ("_call", "_over", "_request", "_watching", "gone")
 
     def __init__(self, request: Request, call: asyncio.Task[Any]) -> None:
         self._request = request
         self._call = call
         self._over = self.gone = False
         self._watching: asyncio.Future[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin)
+        _long_calls.begin(self, WATCH_AFTER_S, self._begin)
 
     def _begin(self) -> None:
         self._watching = asyncio.ensure_future(self._request.gone())
@@ -218,6 +247,6 @@ class _Watch:
 
     def end(self) -> None:
         self._over = True  # the callback may be on its way already
-        self._timer.cancel()
+        _long_calls.end(self)
         if self._watching is not None:
             self._watching.cancel()

@@ -6,6 +6,7 @@ import datetime as dt
 import hmac
 import secrets
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 from django.conf import settings
@@ -125,7 +126,12 @@ def _new_secret(prefix: str) -> str:
 
 def digest_of(plaintext: str) -> str:
     """HMAC-SHA-256 under the site's secret key: a stolen table alone proves no token."""
-    return hmac.digest(settings.SECRET_KEY.encode(), b"access-token:" + plaintext.encode(), "sha256").hex()
+    return hmac.digest(_encoded(settings.SECRET_KEY), b"access-token:" + plaintext.encode(), "sha256").hex()
+
+
+@lru_cache(maxsize=4)  # each call asks for it
+def _encoded(secret_key: str) -> bytes:
+    return secret_key.encode()
 
 
 def prefix_of(plaintext: str) -> str | None:

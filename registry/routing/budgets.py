@@ -18,6 +18,7 @@ from adapters.errors import LLMError
 from adapters.types import Usage
 from registry.routing.rules import BudgetRule
 from registry.usage.ledger import BudgetShare
+from registry.usage.lines import plain_json
 
 NANO = 1_000_000_000
 WAIT_S = 1.5  # for money that other calls have reserved and may not need
@@ -56,6 +57,7 @@ class _Held:
     is_gone: bool = False
     refused_need: int | None = None  # the last question's, when the answer was no
     asking: asyncio.Task[None] | None = None
+    share: tuple[int, bytes] = (-1, b"")  # a window, and what a journal's line says of this slice in it
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def drop_ended(self) -> None:
@@ -98,6 +100,16 @@ class Reservation:
             BudgetShare(budget_id=held.rule.id, holder=holder, window_start=window)
             for held, window in zip(self.held, self.windows, strict=True)
         )
+
+    def encoded_shares(self) -> bytes:
+        """`shares` as a journal's line has them."""
+        said = []
+        for held, window in zip(self.held, self.windows, strict=True):
+            if held.share[0] != window:
+                share = BudgetShare(budget_id=held.rule.id, holder=self.budgets.holder, window_start=window)
+                held.share = (window, plain_json(share))
+            said.append(held.share[1])
+        return b"[" + b",".join(said) + b"]"
 
     def settle(self, usage: Usage | None, cost: Decimal | None) -> None:
         """Free what was not needed. None, an unknown cost, is what the records will count: nothing."""
@@ -142,6 +154,17 @@ class Budgets:
         except BaseException:
             reservation.settle(None, None)
             raise
+        return reservation
+
+    def reserve_now(self, rules: Sequence[BudgetRule], need: int) -> Reservation | None:
+        """As `reserve` where the slices in hand suffice; None where the database would have to be asked."""
+        reservation = Reservation(self, need)
+        for rule in rules:
+            held = self._held.get(rule.id)
+            if held is None or not held.take(need):
+                reservation.settle(None, None)
+                return None
+            reservation.add(held)
         return reservation
 
     def is_spent(self, rule: BudgetRule) -> bool:

@@ -83,5 +83,19 @@ def ceiling_nano_usd(candidate: Candidate, request: AnyRequest) -> int | None:
     return math.ceil(micro * (1 + candidate.provider.fee_percent / 100) * 1000)
 
 
+class PlainCeiling:
+    """The same for texts alone at a price of one tier by tokens, with what does not change from call to call."""
+
+    __slots__ = ("_factor", "_sent", "_written")
+
+    def __init__(self, rates: Mapping[str, Decimal], fee_percent: Decimal) -> None:
+        self._sent = _dearest(rates, "input_per_1m", "cache_write_per_1m") or ZERO
+        self._written = _dearest(rates, "output_per_1m", "reasoning_per_1m") or ZERO
+        self._factor = (1 + fee_percent / 100) * 1000
+
+    def nano_usd(self, sent: int, written: int) -> int:
+        return math.ceil((self._sent * math.ceil(sent * ESTIMATE_MARGIN) + self._written * written) * self._factor)
+
+
 def _dearest(rates: Mapping[str, Decimal], *kinds: str) -> Decimal | None:
     return max((rates[kind] for kind in kinds if kind in rates), default=None)

@@ -26,6 +26,7 @@ class Table:
     """Rows by key. When all are taken, a key takes over the row where it belongs, and its count begins anew."""
 
     def __init__(self, path: Path | None = None, *, rows: int = 4096) -> None:
+        """Tables that are read and written together are held by one of them, for all."""
         self.rows = rows
         self._lock = threading.Lock()
         self._found: dict[str, tuple[Row, int, int]] = {}  # by key: its row, and the digest that says it still is

@@ -119,7 +119,7 @@ class RetryBudget:
 
 
 @dataclass(slots=True)
-class _ProviderState:
+class ProviderState:
     breaker: Breaker = field(default_factory=Breaker)
     retries: RetryBudget = field(default_factory=RetryBudget)
 
@@ -129,10 +129,11 @@ class Health:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self._providers: dict[Place, _ProviderState] = {}
+        self._providers: dict[Place, ProviderState] = {}
         self._keys: dict[Place, Breaker] = {}  # of keys in trouble alone
         self._cooling: dict[tuple[Place, Hashable], float] = {}
         self._answer_ms: dict[Hashable, float] = {}
+        self.forgotten = 0  # counts when all was forgotten of providers
 
     # --- what resolution asks ----------------------------------------------------------------------------------------
 
@@ -168,6 +169,23 @@ class Health:
     def answer_ms(self, entry_id: Hashable) -> float | None:
         """How long a model takes to begin its answer, smoothed; None before its first call by this process."""
         return self._answer_ms.get(entry_id)
+
+    # --- for a call whose provider and key are known to be well ------------------------------------------------------
+
+    def state_of(self, candidate: Candidate) -> ProviderState:
+        """What is known of a candidate's provider; holds until `forgotten` changes."""
+        return self._state(candidate)
+
+    def is_calm(self, state: ProviderState) -> bool:
+        """Whether nothing stands in the way of any call at this provider, so that `gate` need not be asked."""
+        return state.breaker.open_until is None and not self._keys and not self._cooling
+
+    def answered(self, state: ProviderState, candidate: Candidate, answer_ms: float) -> None:
+        """As `succeeded`."""
+        state.breaker.succeed(self.clock())
+        if self._keys:
+            self._keys.pop(key_place(candidate), None)
+        self._note_ms(candidate.entry.id, answer_ms)
 
     # --- what a call tells -------------------------------------------------------------------------------------------
 
@@ -214,12 +232,14 @@ class Health:
         """Take one retry out of the provider's budget."""
         return self._state(candidate).retries.take(self.clock())
 
-    def _state(self, candidate: Candidate) -> _ProviderState:
+    def _state(self, candidate: Candidate) -> ProviderState:
         place = provider_place(candidate)
         state = self._providers.get(place)
         if state is None:
+            if len(self._providers) >= _MAX_PLACES:
+                self.forgotten += 1
             _bound(self._providers)
-            state = self._providers[place] = _ProviderState()
+            state = self._providers[place] = ProviderState()
         return state
 
     def _key(self, candidate: Candidate) -> Breaker:

@@ -46,6 +46,14 @@ class KnownNames:
         return known[1]
 
 
+def steady(catalogue: Catalogue, ask: Ask, principal: Principal) -> Resolution | None:
+    """The one model and key that a name stands for, until registry or caller change; asks no gate. None: it depends."""
+    if getattr(catalogue, "version", None) is None or not _names_one_model(ask):
+        return None
+    found = resolve(catalogue, ask, principal)
+    return found if _is_steady(catalogue, found) else None
+
+
 def _names_one_model(ask: Ask) -> bool:
     if not ask.model or ask.models or ask.llm_id is not None or ask.provider or ask.tier or ask.preset or ask.module:
         return False

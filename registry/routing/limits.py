@@ -51,6 +51,25 @@ class Standing:
     requests: tuple[int, int, int] | None = None  # limit, remaining, reset_s
     tokens: tuple[int, int, int] | None = None
 
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """As `headers`, in bytes."""
+        named = []
+        if self.requests is not None:
+            limit, remaining, reset_s = self.requests
+            named += [
+                (b"x-ratelimit-limit-requests", b"%d" % limit),
+                (b"x-ratelimit-remaining-requests", b"%d" % remaining),
+                (b"x-ratelimit-reset-requests", b"%ds" % reset_s),
+            ]
+        if self.tokens is not None:
+            limit, remaining, reset_s = self.tokens
+            named += [
+                (b"x-ratelimit-limit-tokens", b"%d" % limit),
+                (b"x-ratelimit-remaining-tokens", b"%d" % remaining),
+                (b"x-ratelimit-reset-tokens", b"%ds" % reset_s),
+            ]
+        return named
+
     def headers(self) -> list[tuple[str, str]]:
         named = []
         for kind, values in (("requests", self.requests), ("tokens", self.tokens)):
@@ -79,10 +98,13 @@ class Entry:
         self.standing = Standing()
 
     def settle(self, usage: Usage | None, cost: Decimal | None) -> None:
+        self.leave(0 if usage is None else (usage.input_tokens or 0) + (usage.output_tokens or 0))
+
+    def leave(self, used_tokens: int) -> None:
+        """As `settle`, for who has the sum."""
         rules, self.rules = self.rules, ()
         if rules:
-            used = 0 if usage is None else (usage.input_tokens or 0) + (usage.output_tokens or 0)
-            self.limits.leave(rules, used - self.tokens, self.moment)
+            self.limits.leave(rules, used_tokens - self.tokens, self.moment)
 
 
 class Limits:
@@ -93,7 +115,7 @@ class Limits:
         self._windows = Table(directory / "windows.cells" if directory else None)
         self._calls = Table(directory / "calls.cells" if directory else None)
         self._seats = _Seats(directory / "seats" if directory else None)
-        with self._calls.held():
+        with self._windows.held():  # for both tables: a call is counted and leaves in one step
             for row in self._calls.all_rows():
                 _vacate(row, self._seats.mine)  # of the process that sat here before
 
@@ -106,8 +128,7 @@ class Limits:
             for rule, kind, row, limit, cost in minutes:
                 if row[TOTAL] + cost > limit:
                     self._refuse(rule, kind, row, limit, cost, now)
-            with self._calls.held():
-                self._sit(rules)
+            self._sit(rules)
             for _, _, row, _, cost in minutes:
                 row[HEAD + now % COUNTERS] += cost
                 row[TOTAL] += cost
@@ -117,22 +138,20 @@ class Limits:
     def leave(self, rules: Sequence[LimitRule], more_tokens: int, moment: int) -> None:
         """A call ended: `more_tokens` than it was counted with, in the second `moment`."""
         now = int(self.clock())
-        if more_tokens and any(rule.tokens_per_minute is not None for rule in rules) and now - moment < COUNTERS:
-            with self._windows.held():
-                for rule in rules:
-                    if rule.tokens_per_minute is not None:
-                        row = self._windows.row(f"tokens/{rule.place}")
-                        _advance(row, now)
-                        place = HEAD + moment % COUNTERS
-                        change = max(more_tokens, -row[place])
-                        row[place] += change
-                        row[TOTAL] += change
-        if any(rule.concurrency is not None for rule in rules):
-            with self._calls.held():
-                for rule in rules:
-                    if rule.concurrency is not None:
-                        row = self._calls.row(rule.place)
-                        row[HEAD + self._seats.mine] = max(row[HEAD + self._seats.mine] - 1, 0)
+        more = more_tokens if now - moment < COUNTERS else 0
+        with self._windows.held():
+            for rule in rules:
+                if more and rule.tokens_per_minute is not None:
+                    row = self._windows.row(f"tokens/{rule.place}")
+                    _advance(row, now)
+                    place = HEAD + moment % COUNTERS
+                    change = max(more, -row[place])
+                    row[place] += change
+                    row[TOTAL] += change
+                if rule.concurrency is not None:
+                    row, place = self._calls.row(rule.place), HEAD + self._seats.mine
+                    if row[place] > 0:
+                        row[place] -= 1
 
     def _minutes(self, rules: Sequence[LimitRule], tokens: int, now: int) -> list[tuple[LimitRule, str, Row, int, int]]:
         found = []

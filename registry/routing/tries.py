@@ -70,10 +70,12 @@ class Tries:
         work: Work[T],
         *,
         rewrite: Callable[[Candidate], Candidate] | None = None,
+        failed: LLMError | None = None,
     ) -> T:
         """What `work` answers for the first candidate that it succeeds with; tells the record of each try.
 
-        Raises the last LLMError, settled. A caller that is cancelled settles as aborted.
+        With `failed` the first candidate was tried already, and health and record know how that ended. Raises the
+        last LLMError, settled. A caller that is cancelled settles as aborted.
         """
         waiting = deque(resolution.candidates if rewrite is None else map(rewrite, resolution.candidates))
         refused: list[Dropped] = []
@@ -82,10 +84,13 @@ class Tries:
         no_error: LLMError | None = None
         while waiting:
             candidate = waiting.popleft()
-            if (no := self._refusal(candidate, last)) is not None:
+            if failed is None and (no := self._refusal(candidate, last)) is not None:
                 refused.append(no)
                 continue
             try:
+                if failed is not None:
+                    begun, failed = failed, None
+                    raise begun
                 return await self._once(record, candidate, principal, work, again=last is not None)
             except Refused as no_now:
                 refused.append(no_now.dropped)

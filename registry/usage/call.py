@@ -93,15 +93,26 @@ class CallRecord:
             ),
         )
 
+    def take_over(self, candidate: Candidate, started: float) -> None:
+        """Go on with a call whose first try was noted elsewhere, and began at `started` (monotonic seconds)."""
+        self.candidate = candidate
+        self.tries = 1
+        self._started = self._try_started = started
+
     def note_upstream(self, status: int, request_id: str = "") -> None:
         self._upstream_status, self._upstream_request_id = status, request_id
 
     def note_answer(self, wire: WireResponse) -> None:
         self.note_upstream(wire.status, wire.headers.get("x-request-id") or wire.headers.get("request-id") or "")
 
-    def note_first_token(self) -> None:
+    def note_first_token(self, at: float | None = None) -> None:
+        """Now, or `at` (monotonic seconds)."""
         if self._first_token is None:
-            self._first_token = time.monotonic()
+            self._first_token = time.monotonic() if at is None else at
+
+    @property
+    def conversation_id(self) -> Any:
+        return self.intent.conversation_id
 
     def drop(self, error: LLMError) -> None:
         """Note a try that failed with nothing delivered, when another follows."""

@@ -79,21 +79,26 @@ class Journal:
     # --- what a call tells -------------------------------------------------------------------------------------------
 
     def open(self, call: CallIntent, attempt: TryIntent) -> None:
-        line = lines.encode_open(call, attempt)
+        self.open_with(lines.encode_open(call, attempt))
+
+    def close(self, call: CallIntent, outcome: TryOutcome) -> None:
+        self.keep(lines.encode_close(call, outcome))
+
+    def settle(self, call: CallIntent, settlement: Settlement) -> None:
+        self.keep(lines.encode_settle(call, settlement))
+
+    def open_with(self, line: bytes) -> None:
+        """As `open`, with the line encoded already."""
         with self._lock:
             try:
-                self._write_waiting()
+                if self._waiting:
+                    self._write_waiting()
                 self._write(line)
             except OSError as error:
                 raise JournalError(f"the usage journal can't be written: {error.strerror or error}") from error
 
-    def close(self, call: CallIntent, outcome: TryOutcome) -> None:
-        self._keep(lines.encode_close(call, outcome))
-
-    def settle(self, call: CallIntent, settlement: Settlement) -> None:
-        self._keep(lines.encode_settle(call, settlement))
-
-    def _keep(self, line: bytes) -> None:
+    def keep(self, line: bytes) -> None:
+        """As `close` and `settle`, with the line encoded already."""
         with self._lock:
             try:
                 self._write_waiting()

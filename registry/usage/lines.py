@@ -84,6 +84,19 @@ def encode_settle(call: CallIntent, settlement: Settlement) -> bytes:
     return _encode({"v": VERSION, "k": "settle", "call": call, "end": body, "outcome": outcome})
 
 
+def plain_json(value: Any) -> bytes:
+    """A part of a line: JSON as `encode_open` and its like would write it."""
+    return _encode(value)[:-1]
+
+
+def usage_fields(usage: Usage) -> dict[str, Any] | None:
+    return _usage(usage)
+
+
+def cost_fields(cost: Cost) -> dict[str, Any] | None:
+    return _cost(cost)
+
+
 def decode(raw: bytes) -> Line:
     """Raises CorruptLine or UnknownVersion. `raw` is without its line end."""
     try:
@@ -150,7 +163,7 @@ def _outcome(outcome: TryOutcome, of: Settlement | None = None) -> dict[str, Any
     return said
 
 
-def _encode(value: dict[str, Any]) -> bytes:
+def _encode(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_default, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any, Protocol
 
 from adapters.adapter import Adapter, OpenStream
 from adapters.base import StreamDecoder
@@ -21,9 +22,34 @@ from adapters.types import (
     UsageReported,
 )
 from registry.routing.resolve import Candidate, Resolution
-from registry.usage.call import CallRecord, turn_of
+from registry.usage.call import turn_of
 from registry.usage.forwarding import Forwarding
-from registry.usage.ledger import TurnText
+from registry.usage.ledger import Cost, TurnText
+
+
+class StreamRecord(Protocol):
+    """Whom a stream tells how it goes: a `CallRecord`, or what stands for one."""
+
+    cost: Cost
+    settled: bool
+
+    @property
+    def tries(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    @property
+    def candidate(self) -> Candidate | None: ...
+    @property
+    def conversation_id(self) -> Any: ...
+    def note_upstream(self, status: int, request_id: str = "") -> None: ...
+    def note_first_token(self) -> None: ...
+    def succeed(
+        self, usage: Usage, *, finish_reason: str, upstream_model: str, delivered: str, turn: TurnText | None = None
+    ) -> None: ...
+    def fail(
+        self, error: LLMError, *, usage: Usage | None = None, delivered: str = "", began: bool = False
+    ) -> None: ...
+    def abort(self, *, usage: Usage | None = None, delivered: str = "", turn: TurnText | None = None) -> None: ...
 
 
 class OpenedCall:
@@ -34,8 +60,14 @@ class OpenedCall:
     """
 
     def __init__(
-        self, record: CallRecord, resolution: Resolution, request: ChatRequest, *, forward_as: str | None = None
+        self,
+        record: StreamRecord,
+        resolution: Resolution,
+        request: ChatRequest | None,
+        *,
+        forward_as: str | None = None,
     ) -> None:
+        """`request` is needed where a turn is kept: where the record names a conversation."""
         self.record = record
         self.resolution = resolution
         self.request = request
@@ -44,7 +76,7 @@ class OpenedCall:
         self.finish_reason = ""
         self.began = False
         # A turn that is kept needs the answer's text apart from everything else.
-        self._forward_as = forward_as if record.intent.conversation_id is None else None
+        self._forward_as = forward_as if record.conversation_id is None else None
         self._text: list[str] = []
         self._other: list[str] = []
         self._first: list[tuple[bytes, list[StreamEvent]]] = []
@@ -74,7 +106,10 @@ class OpenedCall:
 
     async def begin(self, adapter: Adapter, request: ChatRequest) -> None:
         """Open the upstream and wait for the first events; raises while a fallback is still possible."""
-        stream = adapter.open_stream(request)
+        await self.begin_on(adapter.open_stream(request))
+
+    async def begin_on(self, stream: OpenStream) -> None:
+        """As `begin`, with the upstream's stream that is to be opened."""
         await stream.__aenter__()
         self._stream = stream
         headers = stream.headers
@@ -189,7 +224,9 @@ class OpenedCall:
         return "".join(self._text) + "".join(self._other)
 
     def _turn(self) -> TurnText | None:
-        return turn_of(self.record.intent.conversation_id, self.request, "".join(self._text), self.finish_reason)
+        if self.request is None:
+            return None
+        return turn_of(self.record.conversation_id, self.request, "".join(self._text), self.finish_reason)
 
     def _note(self, events: list[StreamEvent]) -> None:
         for event in events:

@@ -370,6 +370,21 @@ def test_explain_adds_candidates_and_reasons(hub: Hub, upstream: Upstream, serve
     assert KEY not in answer.text
 
 
+def test_explain_begins_a_stream_with_a_comment_that_clients_pass_over(
+    hub: Hub, upstream: Upstream, served: Someone
+) -> None:
+    upstream.on("POST", "/v1/chat/completions", streamed("Hello"))
+    asked: dict[str, Any] = {"model": "served-model", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    with hub.client(served.token) as client:
+        answer = client.post("/v1/chat/completions", json=asked, headers={"x-llmhub-explain": "1"})
+    first = answer.text.split("\n\n")[0]
+    assert json.loads(first.removeprefix(": llmhub "))["candidates"][0]["name"] == "served-model"
+    assert KEY not in answer.text
+    with sdk(hub, served) as openai_client:
+        chunks = openai_client.chat.completions.create(**asked, extra_headers={"x-llmhub-explain": "1"})
+        assert "".join(item.choices[0].delta.content or "" for item in chunks if item.choices) == "Hello"
+
+
 def test_fallback_models_are_tried_in_order(hub: Hub, upstream: Upstream, served: Someone) -> None:
     broken = make_provider(upstream, "broken", path="/broken")
     make_key(broken, KEY)
