@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -112,6 +113,10 @@ def _targets(run: Run) -> str:
     if run.streams:
         shown = f"{run.streams.opened} of {run.streams.asked}"
         rows.append(["streams open on one worker", "1000", shown, _verdict(run.streams.opened, 1000)])
+    if run.streams and run.streams.hang_up_ms:
+        median = statistics.median(run.streams.hang_up_ms)
+        rows.append(["client gone until its upstream is closed, median, ms", "<= 200"])
+        rows[-1] += [f"{median:.0f}", _verdict(200, median)]
     return "Against what was aimed at:\n\n" + _table(["figure", "aim", "measured", ""], rows)
 
 
@@ -128,6 +133,11 @@ def _rest(run: Run) -> str:
             f"- {figures.opened} open streams: {figures.each_kb:.0f} kB each ({figures.before_mb:.0f} to "
             f"{figures.with_all_mb:.0f} MB); all clients gone at once, the last upstream closed after: {closed}."
         )
+        if figures.hang_up_ms:
+            lines.append(
+                f"- A client that leaves its stream, {len(figures.hang_up_ms)} times: the upstream was seen closed "
+                f"after {figures.hang_up_ms[0]:.0f} to {figures.hang_up_ms[-1]:.0f} ms."
+            )
     for kind, by_size in run.resolution_us.items():
         shown = ", ".join(f"{value:.0f} us at {int(size):,}" for size, value in by_size.items())
         lines.append(f"- Resolution by {kind}: {shown}.")

@@ -14,6 +14,7 @@ from benchmarks.processes import resident_mb
 from benchmarks.subjects import Subject
 
 HELD_S = 3.0
+HANG_UPS = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class StreamFigures:
     before_mb: float
     with_all_mb: float
     all_closed_s: float | None
+    hang_up_ms: tuple[float, ...] = ()  # of streams alone: from the client's leaving until the upstream saw it
 
     @property
     def each_kb(self) -> float:
@@ -36,6 +38,7 @@ def open_many(subject: Subject, upstream_url: str, count: int) -> StreamFigures:
 
 
 async def _open_many(subject: Subject, upstream_url: str, count: int) -> StreamFigures:
+    hang_up_ms = [await _hang_up(subject, upstream_url) for _ in range(HANG_UPS)]
     before_mb = resident_mb(*subject.pids)
     gate = asyncio.Semaphore(100)  # connecting at once
     tries = [_open(subject, gate) for _ in range(count)]
@@ -53,8 +56,24 @@ async def _open_many(subject: Subject, upstream_url: str, count: int) -> StreamF
             break
         await asyncio.sleep(0.02)
     return StreamFigures(
-        opened=opened, asked=count, before_mb=before_mb, with_all_mb=with_all_mb, all_closed_s=closed_s
+        opened=opened,
+        asked=count,
+        before_mb=before_mb,
+        with_all_mb=with_all_mb,
+        all_closed_s=closed_s,
+        hang_up_ms=tuple(sorted(hang_up_ms)),
     )
+
+
+async def _hang_up(subject: Subject, upstream_url: str) -> float:
+    """One stream whose client leaves half a second into it: milliseconds until its upstream is closed."""
+    _, writer = await _open(subject, asyncio.Semaphore(1))
+    await asyncio.sleep(0.5)
+    left_at = time.monotonic()
+    writer.transport.abort()
+    while await asyncio.to_thread(_open_upstream, upstream_url) and time.monotonic() - left_at < 20:
+        await asyncio.sleep(0.002)
+    return (time.monotonic() - left_at) * 1000
 
 
 async def _open(subject: Subject, gate: asyncio.Semaphore) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

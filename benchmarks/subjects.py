@@ -97,7 +97,8 @@ def hub(upstream_url: str, folder: Path) -> Iterator[Subject]:
             name="LLM Hub",
             target=target,
             version=_first_line(["git", "describe", "--tags", "--always", "--dirty"]),
-            switched_on="tokens, prices, a stored key, egress rules, journal, recorder; limits, budgets as rows",
+            switched_on="tokens, prices, a stored key, egress rules, usage journal, recorder; "
+            "the token's three limits and two budgets, enforced for every call",
             pids=tuple(granian),
             recorder_pids=recorder,
             folder=home,
