@@ -493,3 +493,35 @@ def test_any_text_is_read_or_refused_and_nothing_else(text: str) -> None:
     assert parsed.host.isascii() and not set(parsed.host) & set("@#?/\\ %")
     again = parse_url(f"{parsed.origin}{parsed.path}" + (f"?{parsed.query}" if parsed.query else ""))
     assert again == parsed
+
+
+def test_the_policy_for_scripts_opens_plain_http_and_every_port_at_home() -> None:
+    for url in ("http://localhost:22/", "http://10.0.0.1:81/"):
+        assert EgressPolicy.local().check_url(url)
+
+
+def test_what_a_resolver_says_that_is_no_address_is_refused() -> None:
+    with pytest.raises(EgressDeniedError, match="no address"):
+        PUBLIC.check_address("not-an-address", 443, "h.example")
+
+
+def test_a_host_is_named_by_a_rule_for_its_name_and_port_alone() -> None:
+    policy = PUBLIC.with_rules("ollama:11434", "10.0.0.0/8")
+    assert policy.names_host("ollama", 11434)
+    assert not policy.names_host("ollama", 80) and not policy.names_host("other", 11434)
+    assert not PUBLIC.with_rules("10.0.0.0/8").names_host("10.0.0.5", 80)
+
+
+@pytest.mark.parametrize(("port", "passes"), [(1, True), (65535, True), (65536, False), (0, False)])
+def test_a_rules_port_is_one_that_there_is(port: int, passes: bool) -> None:
+    if passes:
+        assert EgressRule.parse(f"h:{port}").ports == {port}
+    else:
+        with pytest.raises(ValueError, match="port"):
+            EgressRule.parse(f"h:{port}")
+
+
+def test_without_a_network_rule_a_low_port_of_a_name_is_refused_before_it_is_resolved() -> None:
+    with pytest.raises(EgressDeniedError, match="port"):
+        PUBLIC.with_rules("other.example").check_url("https://h.example:81/")
+    assert PUBLIC.with_rules("10.0.0.0/8").check_url("https://h.example:81/")  # decided by the address it resolves to
