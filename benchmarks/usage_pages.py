@@ -173,7 +173,11 @@ def _in_one_transaction(insert: Any, add: Any, chunk: list[Any]) -> None:
 
 
 def _analyse() -> None:
+    """PostgreSQL gathers statistics by itself, after a while; SQLite never does in the hub."""
     from django.db import connection
+
+    if connection.vendor == "sqlite":
+        return
 
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

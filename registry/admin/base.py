@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import cached_property
 
 from registry.access import audit
 
@@ -185,8 +187,22 @@ class SwitchableAdmin(RecordAdmin):
         self.message_user(request, f"{count} {noun} {'enabled' if enabled else 'disabled'}.")
 
 
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic to the stubs alone
+    """Counts no further than people page: counting a million rows takes seconds. Filters reach the rest."""
+
+    most = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        found: int = rows[: self.most].count()
+        return found
+
+
 class ReadOnlyAdmin(RecordAdmin):
     """Records that the hub writes itself: looked at, never changed here."""
+
+    paginator = BoundedPaginator
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

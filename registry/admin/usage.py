@@ -38,7 +38,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
         "created_at", "username", "model_name", "provider_slug", "state", "input_tokens", "output_tokens", "cost",
         "credential_scope", "attempts", "latency_ms",
     )  # fmt: skip
-    list_filter = ("state", "credential_scope", "cost_status", "operation", "streamed", "created_at")
+    list_filter = ("state", "credential_scope", "cost_status", "streamed", "created_at")
     search_fields = ("=request_id", "username", "model_name", "provider_slug", "token_name")
     search_help_text = "Request id, user, model, provider or token"
 

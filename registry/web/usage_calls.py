@@ -26,9 +26,16 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-def calls_of(user: User, asked: Asked) -> QuerySet[UsageRecord]:
-    """The calls of the question that `user` may see, newest first."""
-    rows = UsageRecord.objects.visible_to(user).filter(created_at__gte=asked.since, created_at__lt=asked.until)
+def calls_of(user: User, asked: Asked, cursor: str = "") -> QuerySet[UsageRecord]:
+    """The calls of the question that `user` may see, newest first; those after the one that `cursor` names, if any."""
+    rows = UsageRecord.objects.visible_to(user).filter(created_at__gte=asked.since)
+    found = _read(cursor)
+    # One upper bound, as one range of one index: of two, SQLite takes the first and reads on to the second; and of an
+    # "or" it would read both sides whole, and sort them.
+    if found is not None and found[0] < asked.until:
+        rows = rows.filter(created_at__lte=found[0]).exclude(created_at=found[0], id__gte=found[1])
+    else:
+        rows = rows.filter(created_at__lt=asked.until)
     narrow = asked.narrow
     wanted = {"model": narrow.model, "provider_slug": narrow.provider, "user": narrow.user, "token": narrow.token}
     rows = rows.filter(**{name: value for name, value in wanted.items() if value})
@@ -37,30 +44,26 @@ def calls_of(user: User, asked: Asked) -> QuerySet[UsageRecord]:
     return rows.order_by("-created_at", "-id")
 
 
-def after(rows: QuerySet[UsageRecord], cursor: str) -> QuerySet[UsageRecord]:
-    """The rows that come after the one that `cursor` names; all for a cursor that names none."""
+def _read(cursor: str) -> tuple[dt.datetime, uuid.UUID] | None:
     at, _, key = cursor.partition("_")
     try:
         moment, pk = dt.datetime.fromisoformat(at), uuid.UUID(key)
         moment.astimezone(dt.UTC)
     except (ValueError, OverflowError):
-        return rows
-    if moment.tzinfo is None:
-        return rows
-    # One range of one index: of an "or" SQLite would read both sides whole, and sort them.
-    return rows.filter(created_at__lte=moment).exclude(created_at=moment, id__gte=pk)
+        return None
+    return None if moment.tzinfo is None else (moment, pk)
 
 
 def cursor_of(row: UsageRecord) -> str:
     return f"{row.created_at.astimezone(dt.UTC).isoformat()}_{row.pk}"
 
 
-async def csv_of(rows: QuerySet[UsageRecord], zone: dt.tzinfo) -> AsyncIterator[str]:
-    """All rows, a chunk at a time: no more than a chunk is in memory, and no connection is held between chunks."""
+async def csv_of(user: User, asked: Asked, zone: dt.tzinfo) -> AsyncIterator[str]:
+    """All calls, a chunk at a time: no more than a chunk is in memory, and no connection is held between chunks."""
     yield line(COLUMNS)
     cursor = ""
     while True:
-        chunk = await sync_to_async(_chunk)(after(rows, cursor))
+        chunk = await sync_to_async(_chunk)(calls_of(user, asked, cursor))
         yield "".join(line(_cells(row, zone)) for row in chunk)
         if len(chunk) < CHUNK:
             return

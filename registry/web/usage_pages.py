@@ -16,7 +16,7 @@ from registry.models import AccessToken, Budget, LLMModel, UsageDay, UsageRecord
 from registry.models.budget import window_of
 from registry.usage.queries import Report, SummaryRow, report
 from registry.web.page import is_partial, person, show, signed_in
-from registry.web.usage_calls import PER_PAGE, after, calls_of, csv_of, cursor_of, line
+from registry.web.usage_calls import PER_PAGE, calls_of, csv_of, cursor_of, line
 from registry.web.usage_chart import build_chart, moments_of, most
 from registry.web.usage_period import NARROWED, Asked, UsageForm
 
@@ -84,7 +84,7 @@ def export(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     if request.GET.get("table") == "sums":
         response = HttpResponse(_sums_as_csv(person(request), asked), content_type="text/csv; charset=utf-8")
     else:
-        rows = csv_of(calls_of(person(request), asked), timezone.get_current_timezone())
+        rows = csv_of(person(request), asked, timezone.get_current_timezone())
         response = StreamingHttpResponse(rows, content_type="text/csv; charset=utf-8")
     first, last = timezone.localtime(asked.since), timezone.localtime(asked.until)
     response["Content-Disposition"] = f'attachment; filename="usage-{first:%Y%m%d}-{last:%Y%m%d}.csv"'
@@ -98,7 +98,7 @@ def _asked(request: HttpRequest) -> tuple[UsageForm, Asked]:
 
 
 def _calls(request: HttpRequest, asked: Asked) -> dict[str, Any]:
-    rows = after(calls_of(person(request), asked), request.GET.get("after", ""))
+    rows = calls_of(person(request), asked, request.GET.get("after", ""))
     calls: list[UsageRecord] = list(rows[: PER_PAGE + 1])
     more = len(calls) > PER_PAGE
     return {
