@@ -83,12 +83,29 @@ def _line(change: PriceChange) -> Line:
     if change.kind == "coming":
         seen.append(str(change.effective_from))
     rates = [
-        (name.removesuffix("_per_1m").replace("_", " "), before.get(name, ""), after.get(name, ""))
+        (_worded(name), _readable(name, before), _readable(name, after))
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
     key = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:24]
     return Line(change=change, key=key, rates=rates)
+
+
+def _worded(rate: str) -> str:
+    return rate.removesuffix("_per_1m").replace("_", " ")
+
+
+def _readable(name: str, plain: dict[str, str]) -> str:
+    """A rate as it is, tiers in words: "above 272000: input 20, output 75"."""
+    value = plain.get(name, "")
+    if name != "tiers" or not value:
+        return value
+    tiers = [(tier.pop("above_input_tokens"), tier) for tier in json.loads(value)]
+    return "; ".join(
+        _("above %(tokens)s: %(rates)s")
+        % {"tokens": above, "rates": ", ".join(f"{_worded(kind)} {rate}" for kind, rate in sorted(tier.items()))}
+        for above, tier in tiers
+    )
 
 
 def _plain(values: Any) -> dict[str, str]:

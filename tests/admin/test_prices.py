@@ -49,3 +49,9 @@ def test_what_was_not_shown_is_not_written(site: Client, models: Any) -> None:
     ModelPrice.objects.create(model=models[0], input_per_1m=Decimal(7), source="template")
     site.post("/admin/prices/", {"change": [key]})
     assert [price.input_per_1m for price in models[0].prices.all()] == [7]
+
+
+def test_tiers_are_said_in_words(site: Client, models: Any) -> None:
+    tiers = [{"above_input_tokens": 1000, "input_per_1m": "3", "output_per_1m": "4.5"}]
+    ModelPrice.objects.create(model=models[0], input_per_1m=Decimal(1), tiers=tiers, source="by hand")
+    assert "above 1000: input 3, output 4.5" in site.get("/admin/prices/").content.decode()
