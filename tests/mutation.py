@@ -55,7 +55,8 @@ GUARDS: Final = {
         tests=("tests/access/test_tokens.py", "tests/access/test_token_rotation.py"),
     ),
     "budgets": Guard(
-        modules=("registry.routing.budgets", "registry.models.budget"), tests=("tests/routing/test_budgets.py",)
+        modules=("registry.routing.budgets", "registry.models.budget"),
+        tests=("tests/routing/test_budgets.py", "tests/routing/test_budget_clock.py"),
     ),
     "visibility": Guard(
         modules=("registry.models.base", "registry.access.principals"),
