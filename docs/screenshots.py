@@ -14,10 +14,24 @@ from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 from tests.browser.hub import PASSWORD, USERNAME, find_chromium, manage, serving  # noqa: E402
 
 TARGET = ROOT / "docs" / "screenshots"
+SHOTS = (
+    ("playground", "light", 1200),
+    ("models", "light", 1200),
+    ("keys", "dark", 390),
+    ("compare", "dark", 1200),
+    ("usage", "light", 1200),
+    ("tokens", "light", 1200),
+    ("start", "light", 1200),
+    ("admin", "light", 1200),
+)
 
 # Run by `manage.py shell` in the hub of the screenshots alone. The keys are made up.
 SEED = """
-from registry.models import Conversation, Credential, LLMModel, Message, Provider, User
+import datetime as dt
+from decimal import Decimal
+from django.utils import timezone
+from registry.models import AccessToken, Conversation, Credential, LLMModel, Message, Provider, UsageRecord, User
+from registry.usage import rollup
 from registry.catalog.from_template import create_from_template
 from registry.catalog.templates import TEMPLATES
 
@@ -46,6 +60,22 @@ if breaker.is_open(provider):
     raise UpstreamUnavailableError(provider)
 ```''',
 )
+tokens = [AccessToken.mint(owner=ada, name=name)[0] for name in ("laptop", "nightly job", "billing")]
+chosen = list(LLMModel.objects.filter(provider__slug__in=("openai", "anthropic", "gemini"))[:5])
+calls = []
+for number in range(400):
+    used, token = chosen[number * number % len(chosen)], tokens[number % 3]
+    at = timezone.now() - dt.timedelta(hours=number * 0.41)
+    calls.append(UsageRecord(
+        request_id=f"sample-{number}", user=ada, username="ada", token=token, token_name=token.name, model=used,
+        model_name=used.name, provider=used.provider, provider_slug=used.provider.slug, credential_scope="shared",
+        state="error" if number % 37 == 5 else "ok", error_code="upstream_timeout" if number % 37 == 5 else "",
+        created_at=at, settled_at=at, attempts=1, input_tokens=200 + number * 53 % 4000, cost_status="exact",
+        output_tokens=50 + number * 31 % 900, cost=Decimal(number * 71 % 900 + 20) / 100000,
+        latency_ms=600 + number * 97 % 5000, first_token_ms=150 + number * 13 % 600,
+    ))
+UsageRecord.objects.bulk_create(calls)
+rollup.rebuild()
 """
 
 
@@ -59,9 +89,8 @@ def main() -> None:
         with serving(data_dir) as url, sync_playwright() as playwright:
             manage(data_dir, "shell", "-v", "0", "-c", SEED)
             browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-            take(browser, url, "playground", "light", 1200)
-            take(browser, url, "models", "light", 1200)
-            take(browser, url, "keys", "dark", 390)
+            for name, scheme, width in SHOTS:
+                take(browser, url, name, scheme, width)
             browser.close()
 
 
@@ -80,6 +109,9 @@ def take(browser: Browser, url: str, name: str, scheme: str, width: int) -> None
         page.get_by_role("link", name="What is a circuit breaker?").click()
         page.locator(".turn .text.rendered").wait_for()
         page.evaluate("document.activeElement.blur()")
+    if name == "usage":
+        page.goto("/usage/?who=all&period=7d&by=model")
+        page.locator(".u-legend").wait_for()
     page.screenshot(path=TARGET / f"{name}.png")
     print(f"docs/screenshots/{name}.png")
     context.close()
