@@ -53,14 +53,15 @@ class EndpointRules:
         """
         key = (owner_id, group_ids if owner_id is not None else _NO_GROUPS)
         kept = self._policies.get(key)
-        if kept is not None and kept[0] > time.time():
+        now_s = time.time()
+        if kept is not None and kept[0] > now_s:
             return kept[1]
-        now = timezone.now()
+        now = dt.datetime.fromtimestamp(now_s, dt.UTC)
         live = [opened for opened in self.opened if opened.expires_at is None or opened.expires_at > now]
         rules = [opened.rule for opened in live if _holds(opened, owner_id, group_ids)]
         policy = EgressPolicy.public(https_only=owner_id is not None).with_rules(*rules).with_closed(*self.closed)
         ends = [opened.expires_at.timestamp() for opened in live if opened.expires_at is not None]
-        self._policies[key] = (min([now.timestamp() + 60, *ends]), policy)
+        self._policies[key] = (min([now_s + 60, *ends]), policy)
         return policy
 
 

@@ -33,8 +33,10 @@ from registry.models import (
     Provider,
     Route,
     RuntimeRegistration,
+    UsageDay,
     UsageRecord,
     UsageRollup,
+    UsageSlice,
     User,
 )
 from tests.gateway.ports import free_port
@@ -166,7 +168,9 @@ def clean() -> None:
 
 
 def _delete_all() -> None:
-    for model in (UsageRecord, UsageRollup, Conversation, Route, Preset, LLMModel, Credential, Provider):
+    for sums in (UsageRollup, UsageDay, UsageSlice):
+        sums.objects.all().delete()
+    for model in (UsageRecord, Conversation, Route, Preset, LLMModel, Credential, Provider):
         model.objects.all().delete()
     for model in (PromptPack, RuntimeRegistration, EndpointPolicy, AccessToken, User):
         for row in model.objects.all():
