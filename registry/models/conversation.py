@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
-from django.db import models
+from django.db import models, router, transaction
 
 from registry.models.base import OwnedQuerySet, Record
 from registry.models.llm_model import LLMModel
@@ -40,6 +40,13 @@ class Conversation(Record):
 
     def __str__(self) -> str:
         return self.title or f"Conversation {self.id}"
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Wait for a recorder that is adding a turn just now: what it adds goes with the rest."""
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            list(Conversation.objects.using(using).select_for_update().filter(pk=self.pk).values_list("pk"))
+            return super().delete(*args, **kwargs)
 
 
 class Experiment(Record):
