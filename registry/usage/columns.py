@@ -16,7 +16,8 @@ from registry.models import UsageState
 from registry.usage.pricing import SMALLEST
 
 LARGEST_COST = Decimal(10) ** 9
-SMALL, PLAIN, BIG = 2**15 - 1, 2**31 - 1, 2**63 - 1  # what the integer columns hold on PostgreSQL
+SMALL, PLAIN = 2**15 - 1, 2**31 - 1  # what the integer columns hold on PostgreSQL
+LARGEST_COUNT = 10**12  # tokens of a call: more than any has, and millions of such rows still add up in 64 bits
 
 
 def text(value: Any, limit: int | None = None) -> str:

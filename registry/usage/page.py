@@ -23,7 +23,7 @@ from registry.models import (
     UsageState,
     User,
 )
-from registry.usage.columns import BIG, PLAIN, SMALL, choice, ended, key, mapping, moment, money, text, whole
+from registry.usage.columns import LARGEST_COUNT, PLAIN, SMALL, choice, ended, key, mapping, moment, money, text, whole
 from registry.usage.inserts import blank, insert, rewrite
 from registry.usage.lines import Line
 from registry.usage.targets import hold_existing
@@ -255,4 +255,4 @@ def _close(attempt: UsageAttempt, said: Mapping[str, Any]) -> None:
 
 
 def _counts(usage: Mapping[str, Any]) -> dict[str, int | None]:
-    return {name: whole(usage.get(name), BIG) for name in TOKEN_FIELDS}
+    return {name: whole(usage.get(name), LARGEST_COUNT) for name in TOKEN_FIELDS}
