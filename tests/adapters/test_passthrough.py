@@ -8,7 +8,7 @@ import pytest
 
 from adapters.errors import LLMError, RateLimitedError, UpstreamProtocolError
 from adapters.openai_answers import OpenAIChatDecoder
-from adapters.passthrough import ChatStreamTap, rewrite_model
+from adapters.passthrough import ChatStreamTap, _heads, rewrite_model
 from adapters.types import Target, UsageReported
 from adapters.wire_json import dump_json, read_json
 from tests.adapters.replay import ABSENT, cuts, load, outcome
@@ -108,3 +108,16 @@ def test_what_passes_means_the_same_as_what_came(recording: Any) -> None:
     assert after == before
     reports = [event.usage for event in before if isinstance(event, UsageReported)]
     assert tap.usage == (reports[-1] if reports else tap.usage)
+
+
+def test_names_are_swapped_at_once_only_where_every_event_has_each_once() -> None:
+    swaps = [(b'"model":"real"', b'"model":"m"')]
+    tap = ChatStreamTap(TARGET)
+    tap._swaps, tap._heads = swaps, None
+    event = b'data: {"model":"real","y":1}\n\n'
+    assert tap._swapped(event * 2, 2) == event.replace(b"real", b"m") * 2
+    assert tap._swapped(b'data: {"model":"real","x":{"model":"real"}}\n\ndata: {"y":1}\n\n', 2) is None
+    assert _heads(event, swaps) == (b'data: {"model":"real"', b'data: {"model":"m"')
+    assert _heads(event, []) is None
+    for other in (b"event: x\n" + event, b'data: {"choices":[],"model":"real"}\n\n'):
+        assert _heads(other, swaps) is None
